@@ -119,7 +119,7 @@ const documentIdChars = 300
 
 /** Reads a document id. Throws `InvalidInputError` where a known kind is misshapen or the text is no document id at all. */
 export function parseDocumentId(id: string): ParsedDocumentId {
-  if (id.length > documentIdChars || !/^[a-z]+\.[0-9]+(\/[^\u0000-\u001f\u007f]*)?$/u.test(id))
+  if (id.length > documentIdChars || !/^[a-z]+\.[0-9]+(\/[^\u0000-\u001f\u007f\ud800-\udfff]*)?$/.test(id))
     throw new InvalidInputError(`${JSON.stringify(id.slice(0, documentIdChars))} is not a document id`)
   if (id === catalogId) return { kind: 'catalog' }
   if (id === policyId) return { kind: 'policy' }

@@ -9,6 +9,8 @@ export type FieldName = string & { readonly [brand]: 'FieldName' }
 /** A sensor name in which `*` stands for any characters of one segment and `**` for any across segments. */
 export type SensorPattern = string & { readonly [brand]: 'SensorPattern' }
 
+// Letters of the Basic Multilingual Plane only: there the orders of UTF-8 bytes (LevelDB) and of UTF-16 units (JavaScript) agree.
+const beyondBmp = /[\ud800-\udfff]/
 const sensorForm = /^[\p{L}0-9\-:._]+(\/[\p{L}0-9\-:._]+)*$/u
 const patternForm = /^[\p{L}0-9\-:._*]+(\/[\p{L}0-9\-:._*]+)*$/u
 const fieldForm = /^[A-Za-z0-9_.-]{1,64}$/
@@ -21,7 +23,7 @@ export function parseSensorId(text: string): SensorId {
     throw new InvalidInputError(
       `sensor name ${quote(name)} has ${name.length} characters; at most ${limits.sensorChars} are allowed`,
     )
-  if (!sensorForm.test(name))
+  if (!sensorForm.test(name) || beyondBmp.test(name))
     throw new InvalidInputError(`sensor name ${quote(name)}: use ${sensorWords}, such as greenhouse-1/air`)
   return name as SensorId
 }
@@ -34,7 +36,7 @@ export function parseFieldName(text: string): FieldName {
 
 export function parseSensorPattern(text: string): SensorPattern {
   const pattern = text.length <= 4 * limits.sensorChars ? text.normalize('NFC') : text
-  if (pattern.length > limits.sensorChars || !patternForm.test(pattern))
+  if (pattern.length > limits.sensorChars || !patternForm.test(pattern) || beyondBmp.test(pattern))
     throw new InvalidInputError(
       `sensor pattern ${quote(pattern)}: use ${sensorWords}; * matches within a segment, ** across, such as greenhouse-1/**`,
     )

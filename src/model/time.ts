@@ -136,7 +136,22 @@ function zoneFormat(zone: string): Intl.DateTimeFormat {
   }
 }
 
+/** Offsets of a zone change at full quarters of an hour only; formatting costs some 15 µs, so each is remembered. */
+const quarterUs = 15 * 60 * usPerSecond
+const rememberedOffsets = 50_000
+const offsets = new Map<string, number>()
+
 function zoneOffsetUs(zone: string, time: TimeUs): number {
+  const key = `${Math.floor(time / quarterUs)} ${zone}`
+  let offset = offsets.get(key)
+  if (offset === undefined) {
+    if (offsets.size >= rememberedOffsets) offsets.clear()
+    offsets.set(key, (offset = formattedOffsetUs(zone, time)))
+  }
+  return offset
+}
+
+function formattedOffsetUs(zone: string, time: TimeUs): number {
   const name =
     zoneFormat(zone)
       .formatToParts(Math.floor(time / 1000))

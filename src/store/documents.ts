@@ -5,8 +5,6 @@ import type { DocumentState, Lane, StoreSnapshot } from './types.ts'
 /** One batch of a journal: the bytes value of one change, for the batch codec. */
 export interface JournalBatch {
   readonly seq: number
-  /** Change time, µs. */
-  readonly order: number
   readonly bytes: Uint8Array
 }
 

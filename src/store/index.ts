@@ -1,3 +1,6 @@
 /** The store: documents of sensor records on LevelDB. Opened with `openStore`, made with `createStore`. */
-export type * from './members.ts'
+export * from './members.ts'
+export { RecordConflictError } from './records/index.ts'
+export { decodeStatement } from './rows.ts'
+export { createStore, moveStore, openStore } from './store.ts'
 export type * from './types.ts'

@@ -276,8 +276,18 @@ export interface SealStatement {
   readonly length: number
   readonly parts: readonly string[]
   readonly series: readonly SeriesSummary[]
+  /** Readings per sensor and UTC month (`yyyy-mm`): what the index needs without opening the journal. */
+  readonly index: readonly SensorMonth[]
   /** Greatest order (change time) in the journal, µs. */
   readonly order: number
+}
+
+export interface SensorMonth {
+  readonly sensor: SensorId
+  readonly month: string
+  readonly first: TimeUs
+  readonly last: TimeUs
+  readonly count: number
 }
 
 export interface SeriesSummary {
@@ -301,6 +311,8 @@ export interface SignedSeal {
 export interface ReceiveResult {
   /** Changes that were new and are now durable. */
   readonly stored: number
+  /** A change names one that is not here: nothing was stored; ask for everything behind `state`. */
+  readonly missing: boolean
   readonly state: DocumentState
 }
 
@@ -395,6 +407,8 @@ export interface Store extends AsyncDisposable {
    * kept and not asked for again. `part` fetches one part by index.
    */
   receiveSealed(seal: SignedSeal, part: (index: number) => Promise<Uint8Array>, from: NodeId): Promise<ReceiveResult>
+  /** Called once when a write to disk failed: nothing is acknowledged until the store was opened again. */
+  onFailure(listener: (error: Error) => void): () => void
   /** Called after each durable change, in order. */
   onChange(listener: (change: StoreChange) => void): () => void
 
@@ -416,7 +430,7 @@ export interface Store extends AsyncDisposable {
   sealLeftOpen(confirmed: (id: DocumentId) => boolean): Promise<void>
   /** Rotates and seals this run's journals now, for benchmarks and before a long stop. */
   sealOpen(): Promise<void>
-  /** Seals, compacts the engine. */
+  /** Gives the engine's unused space back to the disk. */
   compact(): Promise<void>
 
   /** Small state that other parts keep in the store (addresses, invites, acknowledgements): `name` is `<part>/<key>`. */

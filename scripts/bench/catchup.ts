@@ -1,0 +1,1 @@
+export const catchup = async (): Promise<never> => { throw new Error('x') }

@@ -1,0 +1,42 @@
+import type { Command } from 'commander'
+import { action, examples, type Runner } from '../command.ts'
+import type { Context } from '../context.ts'
+import { peerJson, peerTable } from './peers.ts'
+
+export function addStatus(root: Command, runner: Runner): void {
+  const command = root
+    .command('status')
+    .description('say how the node is: records, digest, what is at risk, peers, warnings')
+    .option('--deep', 'also work out the digest of everything that can be seen (reads all records)')
+    .action(action(runner, status))
+  examples(command, 'hedgerow status', 'hedgerow status --deep --json')
+}
+
+async function status({ output, client: open, signal }: Context, { deep }: { readonly deep?: boolean }): Promise<void> {
+  await using client = await open()
+  const found = await client.call('status', { deep: deep ?? false }, { signal })
+  const { node, site, records, documents, digest, content, atRisk, warnings, peers } = found
+  if (output.json) {
+    await output.object({
+      node: node ?? null,
+      site,
+      records,
+      documents,
+      digest,
+      ...(content === undefined ? {} : { content }),
+      atRisk,
+      warnings,
+      peers: peers.map(peerJson),
+    })
+    return
+  }
+  await output.line(`node      ${node ?? 'none: this directory was restored and has no identity yet'}`)
+  await output.line(`site      ${site}`)
+  await output.line(`records   ${records} in ${documents} documents`)
+  await output.line(`at risk   ${atRisk === 0 ? 'none: every record is on another node, too' : `${atRisk} records are on no other node`}`)
+  await output.line(`digest    ${digest}`)
+  if (content !== undefined) await output.line(`content   ${content}`)
+  await output.line(`running   ${client.remote ? 'yes' : 'no'}`)
+  if (peers.length > 0) await output.data(`\n${peerTable(peers, output.columns)}`)
+  for (const warning of warnings) output.warn(warning)
+}

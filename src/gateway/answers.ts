@@ -1,0 +1,108 @@
+/** What a node answers to each operation. */
+import {
+  formatTime,
+  InvalidInputError,
+  type SensorId,
+  type SensorPattern,
+  type TimeUs,
+  type ValueType,
+} from '../model/index.ts'
+import type { RecordView, Store } from '../store/index.ts'
+import type { Directory } from './directory.ts'
+import { inviteAnother } from './invite-another.ts'
+import { joinRunningSite } from './join-directory.ts'
+import type { Node, NodeEnvironment } from './node.ts'
+import type { Operations } from './operations.ts'
+import { sideKeys } from './side-keys.ts'
+import { nodeStatus, whoAmI } from './status.ts'
+
+export interface AnswerParts {
+  readonly environment: NodeEnvironment
+  /** The node as it is now; waits while it changes its site. */
+  current(): Promise<Node>
+  /** Closes store and peer, changes the directory, opens them again. */
+  moveSite(move: (dir: Directory) => Promise<void>): Promise<void>
+}
+
+export function nodeOperations(parts: AnswerParts): Operations {
+  const { current } = parts
+  const store = async (): Promise<Store> => (await current()).store
+  return {
+    calls: {
+      append: async ({ readings, flush = false }, { signal }) => (await store()).append(readings, { flush, signal }),
+      flush: async () => {
+        await (await store()).flush()
+        return null
+      },
+      amend: async (request) => {
+        if (request.create !== true) await requireRecord(await store(), request.sensor, request.time, ', or make it with --create')
+        return plain(await (await store()).amend(request))
+      },
+      remove: async (request) => {
+        await requireRecord(await store(), request.sensor, request.time)
+        return plain(await (await store()).remove(request))
+      },
+      resolve: async (request) => {
+        await requireRecord(await store(), request.sensor, request.time)
+        return plain(await (await store()).resolve(request))
+      },
+      span: async ({ patterns = [] }) => (await (await store()).span(patterns)) ?? {},
+      policy: async () => (await store()).policy(),
+      setPolicy: async (change) => {
+        await (await store()).setPolicy(change)
+        return null
+      },
+      setCatalog: async (change) => {
+        await (await store()).setCatalog(change)
+        return null
+      },
+      fieldTypes: async ({ sensor }) => fieldTypesOf(await store(), sensor),
+      importMark: async ({ mark }) => (await (await store()).importMark(mark)) ?? {},
+      setImportMark: async ({ mark }) => {
+        await (await store()).setImportMark(mark)
+        return null
+      },
+      status: async ({ deep = false }) => nodeStatus(await current(), deep),
+      members: async () => (await store()).members.members(),
+      invite: async (request) => inviteAnother(await current(), parts.environment, request),
+      join: async ({ code, name }, { signal }) => joinRunningSite(parts, code, name, signal),
+      whoami: async () => whoAmI(await current()),
+      identityExported: async () => {
+        await (await store()).side.put(sideKeys.identityExported, parts.environment.clock.nowUs())
+        return null
+      },
+    },
+    streams: {
+      async *query({ seen = false, ...query }, { signal }) {
+        // The token costs more than the rest of a record: it is made only where it was asked for.
+        for await (const record of (await store()).query({ ...query, signal })) yield seen ? record : plain(record, '')
+      },
+      async *sensors({ patterns = [] }) {
+        yield* (await store()).sensors(patterns)
+      },
+    },
+  }
+}
+
+/** A record as it travels, its token worked out or left away. */
+function plain({ sensor, time, fields, ...rest }: RecordView, seen?: string): RecordView {
+  return { sensor, time, fields, seen: seen ?? (rest as RecordView).seen }
+}
+
+/** Types that the catalog sets, for a store that tells them. */
+async function fieldTypesOf(store: Store, sensor: SensorId): Promise<Readonly<Record<string, ValueType>>> {
+  const typed = store as Store & { fieldTypes?(sensor: SensorId): Promise<Readonly<Record<string, ValueType>>> }
+  return (await typed.fieldTypes?.(sensor)) ?? {}
+}
+
+const nearestShown = 3
+
+/** Throws `InvalidInputError` with the nearest times unless a record, removed or not, is there. */
+async function requireRecord(store: Store, sensor: SensorId, time: TimeUs, wayOut = ''): Promise<void> {
+  const patterns = [sensor as string as SensorPattern]
+  for await (const _ of store.query({ patterns, from: time, to: time + 1, includeRemoved: true, limit: 1 })) return
+  const nearest = await store.nearest(sensor, time, nearestShown)
+  const known = nearest.map(formatTime).join(', ')
+  const hint = nearest.length === 0 ? `there are no records of ${sensor}: see hedgerow sensors` : `the nearest are at ${known}: name one of them`
+  throw new InvalidInputError(`no record of ${sensor} at ${formatTime(time)}; ${hint}${wayOut}`)
+}

@@ -1,0 +1,202 @@
+/**
+ * Keeps this node connected to everybody it knows: static, remembered, discovered and shared addresses, one attempt per
+ * node at a time, exponential pauses with jitter, and again after every disconnect. The network itself never dials.
+ */
+import type { NodeId } from '../model/index.ts'
+import { peerLimits } from './constants.ts'
+import { deadline, reasonOf, type PeerContext } from './context.ts'
+
+export interface DiallerHooks {
+  /** Says hello on a new or existing connection; resolves when admitted, throws when not. */
+  readonly greet: (node: NodeId, signal: AbortSignal) => Promise<void>
+  readonly isConnected: (node: NodeId) => boolean
+  /** Revoked nodes and ourselves are never dialled. */
+  readonly isUnwanted: (node: NodeId) => boolean
+}
+
+interface Target {
+  readonly key: string
+  /** Unknown for a static address without `/p2p/…` until it was dialled. */
+  node: NodeId | undefined
+  addresses: string[]
+  attempts: number
+  busy: boolean
+  /** Earliest next attempt, by the monotonic clock. */
+  dueMs: number
+  readonly fixed: boolean
+  lastError?: string
+}
+
+export class Dialler {
+  readonly #context: PeerContext
+  readonly #hooks: DiallerHooks
+  readonly #targets = new Map<string, Target>()
+  #dialling = 0
+  #timerDueMs = Infinity
+  #stopped = true
+
+  constructor(context: PeerContext, hooks: DiallerHooks) {
+    this.#context = context
+    this.#hooks = hooks
+  }
+
+  start(): void {
+    this.#stopped = false
+    this.#schedule()
+  }
+
+  stop(): void {
+    this.#stopped = true
+  }
+
+  /** An address that was configured: dialled for ever, with or without the node's id in it. */
+  addStatic(address: string): void {
+    const node = nodeIn(address)
+    this.#add(node ?? address, node, [address], true)
+  }
+
+  /** Addresses of a node, from wherever. `fresh`: it has just announced itself, so it is tried at once. */
+  add(node: NodeId, addresses: readonly string[], fresh: boolean): void {
+    const target = this.#add(node, node, addresses, false)
+    if (target === undefined || !fresh || target.busy || this.#hooks.isConnected(node)) return
+    // A little apart, since the other side hears of us at the same moment.
+    const due = this.#nowMs() + 200 * this.#context.random.uniform()
+    if (target.attempts < refusedAttempts) target.attempts = 0
+    if (target.attempts === 0) target.dueMs = Math.min(target.dueMs, due)
+    this.#schedule()
+  }
+
+  addresses(node: NodeId): readonly string[] {
+    return this.#targets.get(node)?.addresses ?? []
+  }
+
+  lastError(node: NodeId): string | undefined {
+    return this.#targets.get(node)?.lastError
+  }
+
+  /** A connection is usable: the next attempt begins afresh. */
+  connected(node: NodeId): void {
+    for (const target of this.#of(node)) {
+      target.attempts = 0
+      delete target.lastError
+    }
+  }
+
+  /** A connection ended: it is dialled again soon. */
+  disconnected(node: NodeId): void {
+    for (const target of this.#of(node)) target.dueMs = Math.max(target.dueMs, this.#nowMs() + this.#pause(target))
+    this.#schedule()
+  }
+
+  /** Leaves a node alone for a while: it was refused. */
+  refused(node: NodeId, reason: string): void {
+    for (const target of this.#of(node)) {
+      target.attempts = Math.max(target.attempts, refusedAttempts)
+      target.lastError = reason
+      target.dueMs = this.#nowMs() + this.#pause(target)
+    }
+  }
+
+  #of(node: NodeId): Target[] {
+    return [...this.#targets.values()].filter((target) => target.node === node)
+  }
+
+  #add(key: string, node: NodeId | undefined, addresses: readonly string[], fixed: boolean): Target | undefined {
+    if (node !== undefined && this.#hooks.isUnwanted(node)) return undefined
+    const known = this.#targets.get(key)
+    if (known !== undefined) {
+      // Newest first; the oldest are forgotten.
+      known.addresses = [...new Set([...addresses, ...known.addresses])].slice(0, peerLimits.targetAddresses)
+      return known
+    }
+    if (this.#targets.size >= peerLimits.dialTargets && !this.#makeRoom()) return undefined
+    const kept = addresses.slice(0, peerLimits.targetAddresses)
+    const target = { key, node, addresses: kept, attempts: 0, busy: false, dueMs: this.#nowMs(), fixed }
+    this.#targets.set(key, target)
+    this.#schedule()
+    return target
+  }
+
+  /** Forgets the node that failed most, if any did. */
+  #makeRoom(): boolean {
+    const worst = [...this.#targets.values()]
+      .filter(({ fixed, busy, attempts }) => !fixed && !busy && attempts > 0)
+      .reduce<Target | undefined>((most, target) => (target.attempts > (most?.attempts ?? 0) ? target : most), undefined)
+    return worst !== undefined && this.#targets.delete(worst.key)
+  }
+
+  #nowMs(): number {
+    return this.#context.clock.monotonicMs()
+  }
+
+  #pause(target: Target): number {
+    const most = Math.min(peerLimits.dialBackoffMaxMs, peerLimits.dialBackoffMs * 2 ** Math.min(target.attempts, 16))
+    return most * (0.5 + this.#context.random.uniform() / 2)
+  }
+
+  #isIdle(target: Target): boolean {
+    return !target.busy && (target.node === undefined || !this.#hooks.isConnected(target.node))
+  }
+
+  /** Starts what is due and sets one timer for what comes next. */
+  #schedule(): void {
+    if (this.#stopped) return
+    const now = this.#nowMs()
+    let next = Infinity
+    for (const target of this.#targets.values()) {
+      if (!this.#isIdle(target)) continue
+      if (target.dueMs > now) next = Math.min(next, target.dueMs)
+      else if (this.#dialling < peerLimits.dials) this.#begin(target)
+    }
+    if (next >= this.#timerDueMs) return
+    this.#timerDueMs = next
+    this.#context.clock.setTimer(() => {
+      if (this.#timerDueMs === next) this.#timerDueMs = Infinity
+      this.#schedule()
+    }, next - now)
+  }
+
+  #begin(target: Target): void {
+    target.busy = true
+    this.#dialling++
+    this.#context.tasks.run('dialling', async () => {
+      try {
+        await this.#dial(target)
+      } finally {
+        target.busy = false
+        this.#dialling--
+        this.#schedule()
+      }
+    })
+  }
+
+  async #dial(target: Target): Promise<void> {
+    const { clock, network, tasks } = this.#context
+    if (target.node !== undefined && this.#hooks.isUnwanted(target.node)) {
+      this.#targets.delete(target.key)
+      return
+    }
+    using limit = deadline(clock, peerLimits.dialMs, 'dialling', tasks.signal)
+    try {
+      const node = await network.connect(target.addresses, { signal: limit.signal })
+      target.node = node
+      await this.#hooks.greet(node, tasks.signal)
+      target.attempts = 0
+      delete target.lastError
+    } catch (error) {
+      // Expected on every network: nodes are away. The status shows it.
+      target.lastError = reasonOf(error)
+      target.attempts++
+    } finally {
+      target.dueMs = Math.max(target.dueMs, this.#nowMs() + this.#pause(target))
+    }
+  }
+}
+
+/** Attempts after which a node that refuses us, or that we refused, is at the longest pause. */
+const refusedAttempts = 8
+
+/** The node id at the end of a multiaddr. */
+export function nodeIn(address: string): NodeId | undefined {
+  return /\/p2p\/(12D3Koo[1-9A-HJ-NP-Za-km-z]+)$/.exec(address)?.[1] as NodeId | undefined
+}

@@ -1,0 +1,43 @@
+/** Binary heap: `pop` gives the least by `compare`. */
+export class Heap<T> {
+  readonly #compare: (a: T, b: T) => number
+  readonly #items: T[] = []
+
+  constructor(compare: (a: T, b: T) => number) {
+    this.#compare = compare
+  }
+
+  get size(): number {
+    return this.#items.length
+  }
+
+  push(item: T): void {
+    const items = this.#items
+    let at = items.push(item) - 1
+    while (at > 0) {
+      const parent = (at - 1) >> 1
+      if (this.#compare(items[parent] as T, item) <= 0) break
+      items[at] = items[parent] as T
+      at = parent
+    }
+    items[at] = item
+  }
+
+  pop(): T | undefined {
+    const items = this.#items
+    const [first] = items
+    const last = items.pop()
+    if (items.length === 0 || last === undefined) return first
+    let at = 0
+    for (;;) {
+      let child = 2 * at + 1
+      if (child >= items.length) break
+      if (child + 1 < items.length && this.#compare(items[child + 1] as T, items[child] as T) < 0) child++
+      if (this.#compare(last, items[child] as T) <= 0) break
+      items[at] = items[child] as T
+      at = child
+    }
+    items[at] = last
+    return first
+  }
+}

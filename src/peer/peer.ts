@@ -1,0 +1,436 @@
+/** Puts the peer part together: connections, sessions, gossip, transfers and evidence of one node. */
+import {
+  ClosedError,
+  NetworkError,
+  NotAllowedError,
+  RefusedError,
+  type Clock,
+  type NodeId,
+  type Random,
+  type Timer,
+  type TimeUs,
+} from '../model/index.ts'
+import type { Role, Store } from '../store/index.ts'
+import { Connections } from './connections.ts'
+import { peerLimits, protocols } from './constants.ts'
+import { reasonOf, Tasks, type PeerContext, type PeerLog } from './context.ts'
+import { Dialler } from './dialler.ts'
+import { Evidence } from './evidence.ts'
+import { Gossip } from './gossip.ts'
+import { ownHello } from './hello.ts'
+import { signerOf, type Identity } from './identity.ts'
+import { encodeInvite } from './invite-code.ts'
+import { openInvites, type Invites } from './invites.ts'
+import { answerJoin } from './join.ts'
+import {
+  forgetAtRisk,
+  loadSeen,
+  ownAddresses,
+  rememberAddresses,
+  rememberAtRisk,
+  rememberedAddresses,
+  rememberOwnAddresses,
+  rememberSeen,
+  type Seen,
+} from './memory.ts'
+import { answerMembers, type AddressBook } from './members-exchange.ts'
+import type { Hello } from './messages.ts'
+import type { Network } from './network/index.ts'
+import { Pulls } from './pulls.ts'
+import { respondReconcile } from './reconcile.ts'
+import { Session } from './session.ts'
+import { otherMembers, timesOf, type PeerStatus } from './status.ts'
+import { answerPull } from './transfer.ts'
+
+export interface PeerOptions {
+  /** Open; closed by its owner after the peer has stopped. */
+  readonly store: Store
+  readonly identity: Identity
+  /** Not started: `start` and `stop` of the peer start and stop it. */
+  readonly network: Network
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: PeerLog
+  /** Multiaddrs dialled for ever, with or without `/p2p/<node>`. */
+  readonly staticPeers?: readonly string[]
+  /** Off only for tests: then reconciliation alone delivers. */
+  readonly gossip?: boolean
+  /** Off only for tests: then gossip alone delivers, which is not enough. */
+  readonly reconciliation?: boolean
+}
+
+export type PeerEvent =
+  | { readonly type: 'peer-connected'; readonly node: NodeId }
+  | { readonly type: 'peer-disconnected'; readonly node: NodeId }
+  | { readonly type: 'peer-refused'; readonly node: NodeId; readonly reason: string }
+  /** Everything this peer has is here and acknowledged, and everything here is there. */
+  | { readonly type: 'synced'; readonly node: NodeId }
+
+/** One node's part in its site. Created, then started. */
+export interface Peer {
+  /** Throws `NotAllowedError` if this node is no member, and what the network throws if it cannot listen. */
+  start(): Promise<void>
+  /** Idempotent; waits for what is in flight. The store stays open. */
+  stop(): Promise<void>
+  addresses(): readonly string[]
+  /** Every other member that is not revoked, sorted by node id. */
+  status(): Promise<readonly PeerStatus[]>
+  /** Records of which no other node has acknowledged a synced write in its present run. */
+  atRisk(): Promise<number>
+  /** Makes an invite that this node redeems once. Throws `NotAllowedError` unless this node may certify the role. */
+  invite(options: { readonly role: Role; readonly expiresMs: number }): Promise<{
+    readonly code: string
+    readonly expires: TimeUs
+  }>
+  /** Connects to one node now and resolves when both have let each other in. */
+  connect(addresses: readonly string[], options: { readonly signal: AbortSignal }): Promise<NodeId>
+  onEvent(listener: (event: PeerEvent) => void): () => void
+}
+
+export class SitePeer implements Peer {
+  readonly #options: PeerOptions
+  readonly #context: PeerContext
+  readonly #connections: Connections
+  readonly #sessions = new Map<NodeId, Session>()
+  readonly #dialler: Dialler
+  readonly #pulls: Pulls
+  readonly #gossip: Gossip | undefined
+  readonly #invites: Invites
+  readonly #listeners = new Set<{ readonly call: (event: PeerEvent) => void }>()
+  readonly #unsubscribe: (() => void)[] = []
+  readonly #synced = new Set<NodeId>()
+  #seen = new Map<NodeId, Seen>()
+  #persisting: Timer | undefined
+  #sealing = false
+  #started = false
+  #stopping: Promise<void> | undefined
+
+  constructor(options: PeerOptions) {
+    this.#options = options
+    const { store, network, clock, random, log, gossip = true, reconciliation = true } = options
+    const context = { store, network, clock, random, log, evidence: new Evidence(), tasks: new Tasks(log) }
+    this.#context = context
+    this.#invites = openInvites(store.side, random)
+    this.#connections = new Connections(context, {
+      addresses: () => network.addresses(),
+      onAccepted: (hello) => this.#accepted(hello),
+      onAdmitted: (node) => this.#admitted(node),
+      onClosed: (node, error) => this.#closed(node, error),
+      onRefused: (node, reason) => {
+        this.#dialler.refused(node, reason)
+        this.#emit({ type: 'peer-refused', node, reason })
+      },
+    })
+    this.#dialler = new Dialler(context, {
+      greet: (node) => this.#connections.greet(node),
+      isConnected: (node) => this.#connections.isConnected(node),
+      isUnwanted: (node) => node === network.node || store.members.member(node)?.revoked === true,
+    })
+    this.#pulls = new Pulls(context, gossip ? peerLimits.graceMs : 0, {
+      onRefused: (node, error) => this.#connections.misbehaved(node, error),
+      onSettled: (node) => this.#noteSynced(node),
+    })
+    this.#gossip = gossip
+      ? new Gossip(context, { onGap: (id) => reconciliation && this.#pulls.hurry(id) })
+      : undefined
+  }
+
+  async start(): Promise<void> {
+    if (this.#stopping !== undefined) throw new ClosedError('the peer was stopped: make a new one')
+    if (this.#started) return
+    this.#started = true
+    const { store, network, identity, staticPeers = [] } = this.#options
+    await store.members.add(identity.entries)
+    ownHello(this.#context, [])
+    this.#seen = await loadSeen(store.side)
+    await forgetAtRisk(store.side)
+    this.#listen()
+    await this.#gossip?.start()
+    await network.start()
+    await rememberOwnAddresses(store.side, network.addresses())
+    for (const address of staticPeers) this.#dialler.addStatic(address)
+    for await (const [node, addresses] of rememberedAddresses(store.side)) this.#dialler.add(node, addresses, false)
+    this.#dialler.start()
+    this.#persistLater()
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop()
+    return this.#stopping
+  }
+
+  async #stop(): Promise<void> {
+    const { store, network, tasks, evidence } = this.#context
+    const reason = new ClosedError('the peer was stopped')
+    this.#persisting?.cancel()
+    this.#dialler.stop()
+    for (const node of this.#sessions.keys()) this.#touch(node)
+    // Before the connections end: what is known now is what the last acknowledgements said.
+    const atRisk = await this.atRisk()
+    this.#gossip?.stop()
+    for (const session of this.#sessions.values()) session.end(reason)
+    const stopped = tasks.stop(reason)
+    await network.stop()
+    await stopped
+    for (const unsubscribe of this.#unsubscribe.splice(0)) unsubscribe()
+    if (!this.#started) return
+    for (const [node, seen] of this.#seen) {
+      const amounts = evidence.amounts(node)
+      await rememberSeen(store.side, node, { ...timesOf(seen), ...amounts })
+    }
+    // Records appended since are not acknowledged: the greater number is the true one.
+    await rememberAtRisk(store, Math.max(atRisk, await this.atRisk()))
+  }
+
+  addresses(): readonly string[] {
+    return this.#options.network.addresses()
+  }
+
+  async status(): Promise<readonly PeerStatus[]> {
+    const { store, evidence, network } = this.#context
+    const { records, bytes } = await store.totals()
+    return otherMembers(store, network.node).map(({ certificate: { node, name, role } }) => {
+      this.#touch(node)
+      const amounts = evidence.amounts(node)
+      const lastError = this.#dialler.lastError(node)
+      return {
+        node,
+        name,
+        role,
+        connected: this.#connections.isAdmitted(node),
+        behind: evidence.behind(node),
+        ahead: amounts?.ahead ?? { records, bytes },
+        synced: this.#isSynced(node),
+        ...timesOf(this.#seen.get(node)),
+        addresses: this.#dialler.addresses(node),
+        ...(lastError === undefined ? {} : { lastError }),
+      }
+    })
+  }
+
+  async atRisk(): Promise<number> {
+    const { records } = await this.#context.store.totals()
+    return this.#context.evidence.atRisk(records)
+  }
+
+  async invite({ role, expiresMs }: { role: Role; expiresMs: number }): Promise<{ code: string; expires: TimeUs }> {
+    const { identity, store, clock, network } = this.#options
+    const own = store.members.member(identity.node)
+    if (own === undefined || own.revoked || own.adopted || own.certificate.role !== 'admin')
+      throw new NotAllowedError('only an admin of the site invites: do this on a gateway of an admin')
+    if (role === 'admin' && !own.founder)
+      throw new NotAllowedError('only the founder of the site invites admins: do this on the gateway that founded it')
+    const nowUs = clock.nowUs()
+    const expires = nowUs + Math.round(expiresMs * 1000)
+    const token = await this.#invites.create({ role, expires, nowUs })
+    const listening = network.addresses()
+    const addresses = listening.length > 0 ? listening : await ownAddresses(store.side)
+    const { site, psk, node } = identity
+    return { code: encodeInvite({ site, psk, token, inviter: node, expires, role, addresses }), expires }
+  }
+
+  async connect(addresses: readonly string[], { signal }: { readonly signal: AbortSignal }): Promise<NodeId> {
+    const node = await this.#options.network.connect(addresses, { signal })
+    await this.#connections.greet(node)
+    return node
+  }
+
+  onEvent(listener: (event: PeerEvent) => void): () => void {
+    const entry = { call: listener }
+    this.#listeners.add(entry)
+    return () => this.#listeners.delete(entry)
+  }
+
+  // ------------------------------------------------------------------------------------------------ wiring
+
+  #listen(): void {
+    const { store, network, evidence } = this.#context
+    this.#handle()
+    this.#unsubscribe.push(
+      store.onChange((change) => {
+        evidence.changed(change)
+        // What came by gossip or from another peer may have been all that was lacking.
+        for (const node of this.#sessions.keys()) this.#noteSynced(node)
+      }),
+      store.members.onChange(() => this.#membersChanged()),
+      network.onConnect((node, { inbound }) => this.#connections.opened(node, inbound)),
+      network.onDisconnect((node) => this.#connections.closed(node, new NetworkError(`${node} is disconnected`))),
+      network.onDiscover((node, addresses) => this.#dialler.add(node, addresses, true)),
+    )
+  }
+
+  #handle(): void {
+    const { store, network, identity, clock, log, reconciliation = true } = this.#options
+    const signer = signerOf(identity)
+    network.handle(protocols.hello, (from, incoming) => this.#connections.answer(from, incoming), { stranger: true })
+    network.handle(
+      protocols.join,
+      (from, incoming) => {
+        const parts = { store, invites: this.#invites, signer, addresses: network.addresses(), nowUs: clock.nowUs(), log }
+        return this.#connections.joining(from, answerJoin(parts, from, incoming))
+      },
+      { stranger: true },
+    )
+    network.handle(protocols.members, (from, incoming) =>
+      answerMembers(store.members, this.#book, this.#sessionOf(from).node, incoming),
+    )
+    if (!reconciliation) return
+    network.handle(protocols.state, (from, incoming) => this.#sessionOf(from).handleStates(incoming))
+    network.handle(protocols.reconcile, (_from, incoming) => answerReconcile(store, incoming))
+    network.handle(protocols.pull, (from, incoming) => answerPull(this.#context, from, incoming))
+  }
+
+  #sessionOf(node: NodeId): Session {
+    const session = this.#sessions.get(node)
+    if (session === undefined) throw new RefusedError(`${node} has not said hello`)
+    return session
+  }
+
+  readonly #book: AddressBook = {
+    share: (except) =>
+      otherMembers(this.#options.store, this.#options.network.node)
+        .map(({ certificate: { node } }) => ({
+          node,
+          addresses: this.#dialler.addresses(node).slice(0, peerLimits.helloAddresses),
+        }))
+        .filter(({ node, addresses }) => node !== except && addresses.length > 0)
+        .slice(0, peerLimits.sharedMembers),
+    learn: (known) => {
+      for (const { node, addresses } of known)
+        if (this.#options.store.members.member(node)?.adopted === false) this.#dialler.add(node, addresses, false)
+    },
+  }
+
+  #accepted(hello: Hello): void {
+    const { store, evidence, tasks } = this.#context
+    const { node } = hello
+    if (this.#sessions.has(node)) return
+    store.observeOrder(hello.order)
+    evidence.begin(node, hello.run)
+    const session = new Session(this.#context, this.#book, node, {
+      onWanted: (from, id, settled) => this.#pulls.want(from, id, settled),
+      onReported: (from) => this.#noteSynced(from),
+      onReconciled: (from) => this.#reconciled(from),
+      onBroken: (from, error) => {
+        this.#context.log('warn', 'a session ended', { node: from, reason: reasonOf(error) })
+        this.#connections.disconnect(from, new NetworkError(`the session with ${from} ended: ${reasonOf(error)}`))
+      },
+    })
+    this.#sessions.set(node, session)
+    if (hello.addresses.length === 0) return
+    this.#dialler.add(node, hello.addresses, false)
+    tasks.run('remembering addresses', () => rememberAddresses(store, node, this.#dialler.addresses(node)))
+  }
+
+  #admitted(node: NodeId): void {
+    const session = this.#sessions.get(node)
+    if (session === undefined) return
+    const { reconciliation = true } = this.#options
+    this.#dialler.connected(node)
+    this.#touch(node)
+    if (reconciliation) this.#pulls.begin(node, session.signal)
+    session.start(reconciliation)
+    this.#context.log('info', 'a peer connected', { node, name: this.#nameOf(node) })
+    this.#emit({ type: 'peer-connected', node })
+  }
+
+  #closed(node: NodeId, error: Error): void {
+    const session = this.#sessions.get(node)
+    this.#synced.delete(node)
+    if (session !== undefined) {
+      this.#touch(node)
+      this.#sessions.delete(node)
+      session.end(error)
+      this.#context.log('info', 'a peer disconnected', { node, name: this.#nameOf(node), reason: error.message })
+      this.#emit({ type: 'peer-disconnected', node })
+    }
+    this.#dialler.disconnected(node)
+  }
+
+  #reconciled(node: NodeId): void {
+    this.#pulls.retry(node)
+    this.#noteSynced(node)
+    this.#sealLeftOpen()
+  }
+
+  #membersChanged(): void {
+    const { store, evidence } = this.#context
+    for (const [node, session] of this.#sessions) {
+      if (store.members.member(node)?.revoked === true) {
+        evidence.forget(node)
+        this.#connections.disconnect(node, new NotAllowedError(`${node} was revoked`))
+      } else session.membersChanged()
+    }
+  }
+
+  /** Journals that an earlier run of this node left open are sealed once a reconciled peer holds the same. */
+  #sealLeftOpen(): void {
+    if (this.#sealing) return
+    this.#sealing = true
+    const { store, evidence, tasks } = this.#context
+    tasks.run('sealing what was left open', async () => {
+      try {
+        await store.sealLeftOpen((id) => evidence.confirmed(id))
+      } finally {
+        this.#sealing = false
+      }
+    })
+  }
+
+  // ------------------------------------------------------------------------------------------------ status
+
+  #isSynced(node: NodeId): boolean {
+    const amounts = this.#context.evidence.amounts(node)
+    return amounts !== undefined && amounts.behind.records === 0 && amounts.ahead.records === 0
+  }
+
+  #noteSynced(node: NodeId): void {
+    if (!this.#isSynced(node)) {
+      this.#synced.delete(node)
+      return
+    }
+    if (this.#synced.has(node) || !this.#sessions.has(node)) return
+    this.#synced.add(node)
+    this.#touch(node)
+    this.#emit({ type: 'synced', node })
+  }
+
+  /** Writes down that a node is here now, and synced if it is. */
+  #touch(node: NodeId): void {
+    if (!this.#connections.isAdmitted(node)) return
+    const now = this.#context.clock.nowUs()
+    const known = this.#seen.get(node)
+    this.#seen.set(node, { ...timesOf(known), lastSeen: now, ...(this.#isSynced(node) ? { lastSynced: now } : {}) })
+  }
+
+  #persistLater(): void {
+    const { clock, store, tasks } = this.#context
+    this.#persisting = clock.setTimer(() => {
+      tasks.run('remembering peers', async () => {
+        for (const node of this.#sessions.keys()) {
+          this.#touch(node)
+          const seen = this.#seen.get(node)
+          if (seen !== undefined) await rememberSeen(store.side, node, timesOf(seen))
+        }
+        await rememberOwnAddresses(store.side, this.addresses())
+      })
+      // Alone for a day: the store seals without a peer to ask.
+      if (this.#sessions.size === 0) this.#sealLeftOpen()
+      this.#persistLater()
+    }, peerLimits.persistMs)
+  }
+
+  #nameOf(node: NodeId): string {
+    return this.#options.store.members.member(node)?.certificate.name ?? node
+  }
+
+  #emit(event: PeerEvent): void {
+    for (const { call } of this.#listeners) call(event)
+  }
+}
+
+async function* answerReconcile(store: Store, incoming: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  await using snapshot = await store.snapshot()
+  for await (const message of incoming) yield await respondReconcile(snapshot, message)
+}
+

@@ -1,0 +1,195 @@
+/**
+ * One document from one node, on one `pull` stream: its changes behind our tips, or its seal and then, if the store asks
+ * for them, the parts in order without a round trip for each. Only whole, verified changes are stored.
+ */
+import { limits, NetworkError, RefusedError, type DocumentId, type NodeId } from '../model/index.ts'
+import { decodeStatement, type ChangeSet, type ReceiveResult, type SignedSeal, type StoreSnapshot } from '../store/index.ts'
+import { peerLimits, protocols } from './constants.ts'
+import { deadline, type PeerContext } from './context.ts'
+import { holdingOf } from './evidence.ts'
+import { closeOnAbort, Mailbox } from './mailbox.ts'
+import { decodePull, encodePull, type PullMessage } from './messages.ts'
+import { covers, nothing, type Holding } from './tips.ts'
+
+/** What a pull did: `undefined` when the other side has nothing that is new. */
+export type PullResult = ReceiveResult | undefined
+
+/** Pulls a document of which `node` holds `theirs`. Throws `RefusedError` if what comes does not verify. */
+export async function pullDocument(
+  context: PeerContext,
+  node: NodeId,
+  id: DocumentId,
+  theirs: Holding,
+  signal: AbortSignal,
+): Promise<PullResult> {
+  const { store, network, clock, evidence } = context
+  using limit = deadline(clock, peerLimits.pullMs, `pull of ${id} from ${node}`, signal)
+  const own = await ownHolding(context, id)
+  evidence.remember(id, own)
+  // With a part of a journal here only its other changes are fetched; its seal then costs no bytes.
+  const seal = theirs.seal !== undefined && own.seal === undefined && (own.tips.length === 0 || covers(own.tips, theirs.tips))
+  const outgoing = new Mailbox<Uint8Array>(2)
+  using _ = closeOnAbort(outgoing, limit.signal)
+  const have = own.tips.map(({ actor, seq, hash }) => ({ actor, seq, hash }))
+  outgoing.put(encodePull({ kind: 'pull', document: id, have, seal }))
+  const incoming = new Incoming(network.open(node, protocols.pull, outgoing, { signal: limit.signal }))
+  try {
+    const answer = await incoming.message()
+    switch (answer.kind) {
+      case 'absent':
+        return undefined
+      case 'changes':
+        outgoing.close()
+        if (answer.lengths.length === 0) return undefined
+        return await store.receive(await readChanges(incoming, id, answer), node)
+      case 'seal':
+        return await receiveSeal(context, node, incoming, answer, outgoing)
+      default:
+        throw new RefusedError(`${node} answered a pull of ${id} with ${answer.kind}`)
+    }
+  } finally {
+    outgoing.close()
+    await incoming.close()
+  }
+}
+
+async function ownHolding({ store }: PeerContext, id: DocumentId): Promise<Holding> {
+  await using snapshot = await store.snapshot()
+  const state = await snapshot.state(id)
+  return state === undefined ? nothing : holdingOf(state)
+}
+
+async function readChanges(
+  incoming: Incoming,
+  document: DocumentId,
+  { tips, lengths }: PullMessage & { kind: 'changes' },
+): Promise<ChangeSet> {
+  const bytes = await incoming.bytes(lengths.reduce((sum, length) => sum + length, 0))
+  let at = 0
+  const changes = lengths.map((length) => bytes.subarray(at, (at += length)))
+  return { document, changes, tips }
+}
+
+async function receiveSeal(
+  { store }: PeerContext,
+  node: NodeId,
+  incoming: Incoming,
+  { length, signature, tipSignature }: PullMessage & { kind: 'seal' },
+  outgoing: Mailbox<Uint8Array>,
+): Promise<ReceiveResult> {
+  const seal: SignedSeal = { statement: await incoming.bytes(length), signature, tipSignature }
+  let next: number | undefined
+  const part = async (index: number): Promise<Uint8Array> => {
+    if (next === undefined) {
+      outgoing.put(encodePull({ kind: 'parts', from: index }))
+      outgoing.close()
+      next = index
+    }
+    if (index < next) throw new NetworkError(`part ${index} of a sealed journal was passed: pull it again`)
+    for (; next < index; next++) await incoming.raw(limits.sealPartBytes)
+    next++
+    return incoming.raw(limits.sealPartBytes)
+  }
+  return store.receiveSealed(seal, part, node)
+}
+
+/** The messages of one answer. */
+class Incoming {
+  readonly #messages: AsyncIterator<Uint8Array>
+
+  constructor(messages: AsyncIterable<Uint8Array>) {
+    this.#messages = messages[Symbol.asyncIterator]()
+  }
+
+  async message(): Promise<PullMessage> {
+    return decodePull(await this.#next())
+  }
+
+  async raw(most: number): Promise<Uint8Array> {
+    const bytes = await this.#next()
+    if (bytes.length > most) throw new RefusedError(`a piece of ${bytes.length} bytes, at most ${most} are allowed`)
+    return bytes
+  }
+
+  /** Exactly this many bytes, joined from pieces. */
+  async bytes(length: number): Promise<Uint8Array> {
+    const pieces: Uint8Array[] = []
+    for (let left = length; left > 0;) {
+      const piece = await this.raw(Math.min(left, peerLimits.pieceBytes))
+      if (piece.length === 0) throw new RefusedError('an empty piece')
+      left -= piece.length
+      pieces.push(piece)
+    }
+    return pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces, length)
+  }
+
+  /** Leaves the stream. */
+  async close(): Promise<void> {
+    await this.#messages.return?.()
+  }
+
+  async #next(): Promise<Uint8Array> {
+    const { value, done } = await this.#messages.next()
+    if (done === true) throw new NetworkError('a transfer ended early')
+    return value as Uint8Array
+  }
+}
+
+/** The other side of a pull. Everything comes from one snapshot. */
+export async function* answerPull(
+  { store }: PeerContext,
+  from: NodeId,
+  incoming: AsyncIterable<Uint8Array>,
+): AsyncIterable<Uint8Array> {
+  const messages = incoming[Symbol.asyncIterator]()
+  const request = await next(messages)
+  if (request?.kind !== 'pull') throw new RefusedError(`${from} opened a pull without a document`)
+  const { document: id, have } = request
+  await using snapshot = await store.snapshot()
+  const seal = request.seal ? await snapshot.seal(id) : undefined
+  if (seal !== undefined) {
+    const { statement, signature, tipSignature } = seal
+    yield encodePull({ kind: 'seal', length: statement.length, signature, tipSignature })
+    yield* pieces(statement)
+    const wish = await next(messages)
+    if (wish?.kind === 'parts') yield* parts(snapshot, id, wish.from, decodeStatement(seal.statement).parts.length)
+  } else if ((await snapshot.state(id)) === undefined) yield encodePull({ kind: 'absent' })
+  else {
+    const { changes, tips } = await snapshot.changesSince(id, have)
+    yield encodePull({ kind: 'changes', tips, lengths: changes.map(({ length }) => length) })
+    yield* pieces(...changes)
+  }
+}
+
+async function next(messages: AsyncIterator<Uint8Array>): Promise<PullMessage | undefined> {
+  const { value, done } = await messages.next()
+  return done === true ? undefined : decodePull(value as Uint8Array)
+}
+
+async function* parts(
+  snapshot: StoreSnapshot,
+  id: DocumentId,
+  from: number,
+  count: number,
+): AsyncGenerator<Uint8Array> {
+  for (let index = from; index < count; index++) yield await snapshot.sealedPart(id, index)
+}
+
+
+/** Joins small changes and cuts large ones, so that every message is of a good size. */
+function* pieces(...buffers: readonly Uint8Array[]): Generator<Uint8Array> {
+  let held: Uint8Array[] = []
+  let size = 0
+  for (const buffer of buffers)
+    for (let at = 0; at < buffer.length;) {
+      const piece = buffer.subarray(at, at + peerLimits.pieceBytes - size)
+      held.push(piece)
+      size += piece.length
+      at += piece.length
+      if (size < peerLimits.pieceBytes) continue
+      yield held.length === 1 ? piece : Buffer.concat(held, size)
+      held = []
+      size = 0
+    }
+  if (size > 0) yield Buffer.concat(held, size)
+}

@@ -1,0 +1,258 @@
+/**
+ * Writes the journals of one group: readings wait for their lane's flush, one flush is one change, one signature, one
+ * synced batch. After a failed batch the open handle is given up, its actor is never used again, and intake goes on in a
+ * new journal.
+ */
+import {
+  journalId,
+  limits,
+  makeActorId,
+  readingBytes,
+  type ActorId,
+  type DocumentId,
+  type GroupName,
+  type Reading,
+  type Timer,
+} from '../model/index.ts'
+import type { AppendedMarks } from './appended-marks.ts'
+import { newHandle, type Handle } from './automerge.ts'
+import { encodeBatch } from './batch-codec/index.ts'
+import { readChangeHeader } from './change.ts'
+import type { Operation } from './database.ts'
+import { indexOperations, JournalIndex } from './journal-index.ts'
+import { keys } from './keys.ts'
+import type { Ledger } from './ledger.ts'
+import { emptyRow, type DocumentRow } from './rows.ts'
+import { sealWith } from './sealing.ts'
+import { tipMessage } from './signing.ts'
+import type { Lane, Signer } from './types.ts'
+
+/** How long readings of a lane may wait, unacknowledged, for their flush. */
+const flushMs: Readonly<Record<Lane, number>> = { critical: 50, normal: 2_000, bulk: 30_000 }
+
+interface Waiting {
+  readonly readings: readonly Reading[]
+  taken: number
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+interface OpenJournal {
+  readonly id: DocumentId
+  readonly actor: ActorId
+  readonly handle: Handle
+  readonly index: JournalIndex
+  readonly startedMs: number
+  row: DocumentRow
+}
+
+export class JournalWriter {
+  readonly #ledger: Ledger
+  readonly #signer: Signer
+  readonly #marks: AppendedMarks
+  readonly #group: GroupName
+  readonly #waiting: Waiting[] = []
+  #queued = 0
+  #urgent = false
+  #timer: Timer | undefined
+  #deadlineMs = Infinity
+  #pumping: Promise<void> | undefined
+  #journal: OpenJournal | undefined
+  #journals = 0
+
+  constructor(ledger: Ledger, signer: Signer, marks: AppendedMarks, group: GroupName) {
+    this.#ledger = ledger
+    this.#signer = signer
+    this.#marks = marks
+    this.#group = group
+  }
+
+  /** Readings that wait for their flush. */
+  get queued(): number {
+    return this.#queued
+  }
+
+  /** Resolves when the readings are durable. */
+  append(readings: readonly Reading[], lane: Lane, flush: boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ readings, taken: 0, resolve, reject })
+      this.#queued += readings.length
+      if (flush || this.#queued >= limits.flushReadings) this.#pump()
+      else this.#schedule(flushMs[lane])
+    })
+  }
+
+  /** Writes what waits. Failures reject the appends that wait, not this. */
+  async flush(): Promise<void> {
+    if (this.#queued > 0) this.#pump()
+    await this.#pumping
+  }
+
+  /** Rotates: seals the open journal. The next flush begins a new one. */
+  async seal(): Promise<void> {
+    await this.flush()
+    const journal = this.#journal
+    this.#journal = undefined
+    if (journal !== undefined) await this.#seal(journal)
+  }
+
+  /** Frees the open journal without sealing it. */
+  abandon(): void {
+    this.#timer?.cancel()
+    this.#journal?.handle.free()
+    this.#journal = undefined
+  }
+
+  /** Ids of journals that are being written. */
+  get writing(): DocumentId | undefined {
+    return this.#journal?.id
+  }
+
+  #schedule(delayMs: number): void {
+    const { clock } = this.#ledger.options
+    const deadline = clock.monotonicMs() + delayMs
+    if (deadline >= this.#deadlineMs) return
+    this.#timer?.cancel()
+    this.#deadlineMs = deadline
+    this.#timer = clock.setTimer(() => this.#pump(), delayMs)
+  }
+
+  #pump(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#deadlineMs = Infinity
+    this.#urgent = true
+    this.#pumping ??= this.#drain().finally(() => {
+      this.#pumping = undefined
+    })
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#urgent && this.#waiting.length > 0) {
+      // Appends of the same turn share the flush; what comes during it goes into the next.
+      await Promise.resolve()
+      this.#urgent = false
+      const { readings, whole } = this.#take()
+      try {
+        await this.#write(readings)
+        for (const { resolve } of whole) resolve()
+      } catch (error) {
+        for (const { reject } of whole) reject(error)
+        const [next] = this.#waiting
+        if (next !== undefined && next.taken > 0) {
+          this.#waiting.shift()
+          this.#queued -= next.readings.length - next.taken
+          next.reject(error)
+        }
+      }
+      if (this.#waiting.length > 0) this.#urgent = true
+    }
+  }
+
+  /** Takes what one flush holds: the waiting readings in order, up to the limits, and the appends they complete. */
+  #take(): { readonly readings: Reading[]; readonly whole: Waiting[] } {
+    const readings: Reading[] = []
+    const whole: Waiting[] = []
+    let bytes = 0
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      while (next.taken < next.readings.length && readings.length < limits.batchReadings && bytes < limits.flushBytes) {
+        const reading = next.readings[next.taken++] as Reading
+        bytes += readingBytes(reading)
+        readings.push(reading)
+      }
+      if (next.taken < next.readings.length) break
+      whole.push(next)
+      this.#waiting.shift()
+    }
+    this.#queued -= readings.length
+    return { readings, whole }
+  }
+
+  async #write(readings: readonly Reading[]): Promise<void> {
+    const batch = encodeBatch(readings)
+    const journal = (this.#journal ??= this.#begin())
+    try {
+      await this.#ledger.lock(journal.id, () => this.#commit(journal, batch, readings))
+    } catch (error) {
+      this.#journal = undefined
+      journal.handle.free()
+      throw error
+    }
+    const { row } = journal
+    const { clock } = this.#ledger.options
+    if (
+      row.changes >= limits.journalChanges ||
+      (row.tips[0]?.bytes ?? 0) >= limits.journalBytes ||
+      clock.monotonicMs() - journal.startedMs >= limits.journalAgeMs
+    ) {
+      this.#journal = undefined
+      // The readings are durable: a seal that fails is made by the next run.
+      await this.#seal(journal).catch((error: unknown) => {
+        this.#ledger.options.log('error', 'sealing a journal failed', { document: journal.id, reason: String(error) })
+      })
+    }
+  }
+
+  #begin(): OpenJournal {
+    const { run, random, clock } = this.#ledger.options
+    const id = journalId(this.#group, this.#signer.node, run, ++this.#journals)
+    const actor = makeActorId(this.#signer.node, random.bytes(8))
+    return {
+      id,
+      actor,
+      handle: newHandle(actor),
+      index: new JournalIndex(),
+      startedMs: clock.monotonicMs(),
+      row: emptyRow,
+    }
+  }
+
+  async #commit(journal: OpenJournal, batch: Uint8Array, readings: readonly Reading[]): Promise<void> {
+    const { id, actor, handle, row } = journal
+    const { order, clock } = this.#ledger.options
+    const seq = row.changes + 1
+    const time = order.next()
+    handle.put('_root', String(seq), batch, 'bytes')
+    handle.commit(undefined, time)
+    const chunk = handle.getLastLocalChange() as Uint8Array
+    const { hash } = readChangeHeader(chunk)
+    const before = row.tips[0]
+    const tip = {
+      actor,
+      seq,
+      hash,
+      records: (before?.records ?? 0) + readings.length,
+      bytes: (before?.bytes ?? 0) + chunk.length,
+      signature: this.#signer.sign(tipMessage(id, actor, seq, hash)),
+    }
+    const after: DocumentRow = {
+      tips: [tip],
+      heads: [hash],
+      changes: seq,
+      order: time,
+      touched: clock.nowUs(),
+      settled: false,
+    }
+    const months = journal.index.add(batch)
+    const operations: Operation[] = [
+      { type: 'put', key: keys.change(id, seq), value: chunk },
+      ...indexOperations(id, months),
+      ...this.#marks.operations(readings),
+    ]
+    await this.#ledger.commit(id, row, after, operations, {
+      from: 'local',
+      changes: { document: id, changes: [chunk], tips: [tip] },
+    })
+    journal.row = after
+  }
+
+  async #seal(journal: OpenJournal): Promise<void> {
+    try {
+      await this.#ledger.lock(journal.id, () =>
+        sealWith(this.#ledger, this.#signer, journal.id, journal.row, journal.handle, journal.index),
+      )
+    } finally {
+      journal.handle.free()
+    }
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * Multi-writer documents in memory: a few open handles, kept up to date change by change, and the root map each of them
+ * shows. A handle carries this run's actor of the document, so that edits go through it.
+ */
+import { DamagedError, makeActorId, type ActorId, type DocumentId, type NodeId, type Random } from '../model/index.ts'
+import { decodeChange, load, newHandle, type Handle } from './automerge.ts'
+import type { Reader } from './database.ts'
+import type { SharedContent, SharedEntry } from './documents.ts'
+import { readChanges } from './journal-contents.ts'
+import { Lru } from './lru.ts'
+import { KeyedMutex } from './mutex.ts'
+import type { DocumentRow } from './rows.ts'
+
+/** Open handles; each costs some times its document's size in WASM memory. */
+const openHandles = 16
+/** Actors remembered for documents whose handle was closed; a forgotten one costs 22 bytes more in its document. */
+const rememberedActors = 10_000
+
+interface Open {
+  readonly handle: Handle
+  changes: number
+  content: SharedContent
+}
+
+export class SharedContents {
+  readonly #open = new Lru<Open>(openHandles, ({ handle }) => handle.free())
+  readonly #actors = new Lru<ActorId>(rememberedActors)
+  readonly #locks = new KeyedMutex()
+  readonly #node: NodeId | undefined
+  readonly #random: Random
+  readonly #keepActors: boolean
+
+  constructor(options: { node: NodeId | undefined; random: Random; keepActors: boolean }) {
+    this.#node = options.node
+    this.#random = options.random
+    this.#keepActors = options.keepActors
+  }
+
+  /** Gives the root map of the state that `row` describes. Throws `DamagedError`. */
+  content(reader: Reader, id: DocumentId, row: DocumentRow): Promise<SharedContent> {
+    return this.#locks.run(id, async () => {
+      const open = this.#open.get(id)
+      if (open !== undefined && open.changes > row.changes) return readOnce(reader, id, row)
+      return (await this.#current(reader, id, row)).content
+    })
+  }
+
+  /**
+   * Puts root keys in one change on top of the state that `row` describes (the newest). Gives the change's chunk. The
+   * caller makes it durable, or calls `drop`.
+   */
+  put(
+    reader: Reader,
+    id: DocumentId,
+    row: DocumentRow,
+    puts: ReadonlyMap<string, Uint8Array | string | number | boolean>,
+    order: number,
+  ): Promise<Uint8Array> {
+    return this.#locks.run(id, async () => {
+      const open = await this.#current(reader, id, row)
+      for (const [key, value] of puts) open.handle.put('_root', key, value as never, datatypeOf(value))
+      open.handle.commit(undefined, order)
+      const chunk = open.handle.getLastLocalChange()
+      if (chunk === null) throw new DamagedError(`document ${id}: Automerge gave no change`)
+      open.changes++
+      open.content = updated(open.handle, open.content, puts.keys())
+      return chunk
+    })
+  }
+
+  /** Forgets a document's handle and its actor: after a failed write, or when its bytes were replaced. */
+  drop(id: DocumentId): Promise<void> {
+    return this.#locks.run(id, async () => {
+      this.#open.delete(id)
+      this.#actors.delete(id)
+    })
+  }
+
+  close(): void {
+    this.#open.clear()
+  }
+
+  async #current(reader: Reader, id: DocumentId, row: DocumentRow): Promise<Open> {
+    const open = this.#open.get(id)
+    if (open === undefined) {
+      const made = await openShared(reader, id, row, this.#actor(id))
+      this.#open.set(id, made, 1)
+      return made
+    }
+    if (open.changes === row.changes) return open
+    const chunks = await readChanges(reader, id, open.changes + 1, row.changes)
+    try {
+      load(open.handle, chunks, row.heads)
+    } catch (error) {
+      this.#open.delete(id)
+      throw error
+    }
+    const touched = new Set(
+      chunks.flatMap((chunk) => decodeChange(chunk).ops.map((op) => String('key' in op ? op.key : ''))),
+    )
+    open.changes = row.changes
+    open.content = updated(open.handle, open.content, touched)
+    return open
+  }
+
+  #actor(id: DocumentId): ActorId | undefined {
+    if (this.#node === undefined) return undefined
+    const known = this.#actors.get(id)
+    if (known !== undefined) return known
+    const actor = makeActorId(this.#node, this.#keepActors ? new Uint8Array(8) : this.#random.bytes(8))
+    this.#actors.set(id, actor, 1)
+    return actor
+  }
+}
+
+async function openShared(reader: Reader, id: DocumentId, row: DocumentRow, actor?: ActorId): Promise<Open> {
+  const chunks = await readChanges(reader, id, 1, row.changes)
+  const handle = newHandle(actor)
+  try {
+    if (chunks.length > 0) load(handle, chunks, row.heads)
+    return { handle, changes: row.changes, content: updated(handle, new Map(), handle.keys('_root')) }
+  } catch (error) {
+    handle.free()
+    throw error
+  }
+}
+
+async function readOnce(reader: Reader, id: DocumentId, row: DocumentRow): Promise<SharedContent> {
+  const { handle, content } = await openShared(reader, id, row)
+  handle.free()
+  return content
+}
+
+/** Copies the map with these keys read anew: who holds an earlier content keeps it as it was. */
+function updated(handle: Handle, before: SharedContent, changed: Iterable<string>): SharedContent {
+  const content = new Map(before)
+  for (const key of changed) {
+    // Conflicts come in the order of their operation ids, Automerge's winner last.
+    const entries = handle.getAll('_root', key).map(([, value, operation]): SharedEntry => {
+      const actor = String(operation).split('@')[1] as ActorId
+      return { actor, value: value as SharedEntry['value'] }
+    })
+    if (entries.length > 0) content.set(key, entries)
+  }
+  return content
+}
+
+function datatypeOf(value: Uint8Array | string | number | boolean): 'bytes' | 'str' | 'f64' | 'int' | 'boolean' {
+  if (value instanceof Uint8Array) return 'bytes'
+  if (typeof value === 'string') return 'str'
+  if (typeof value === 'boolean') return 'boolean'
+  return Number.isSafeInteger(value) ? 'int' : 'f64'
+}
