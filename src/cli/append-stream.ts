@@ -4,6 +4,8 @@ import { readingBytes, type Clock, type Reading, type SensorId, type TimeUs } fr
 /** Readings and bytes that go to the node at once, and batches under way before more of the input is read. */
 export const appendLimits = { batchReadings: 2_000, batchBytes: 1_048_576, batches: 8, sensors: 100_000 } as const
 
+const flushRetryMs = 10
+
 export interface AppendStreamOptions {
   readonly client: NodeClient
   readonly clock: Clock
@@ -93,8 +95,11 @@ export async function appendStream(input: AsyncIterable<Uint8Array>, options: Ap
   }
   if (failure === undefined) await flushBatch()
   // What still waits for its lane's interval need not: the input has ended.
-  if (underWay.size > 0) await client.call('flush', undefined)
-  await Promise.all(underWay)
+  // A batch may reach the queue a moment after a flush has looked there.
+  while (underWay.size > 0) {
+    await client.call('flush', undefined)
+    await Promise.race([Promise.all(underWay), options.clock.sleep(flushRetryMs)])
+  }
   await sending
   if (failure !== undefined) throw failure.error
   return { acknowledged, duplicates }

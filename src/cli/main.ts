@@ -28,6 +28,8 @@ async function run(argv: readonly string[]): Promise<number> {
       exitCode = (await code(context)) ?? exitCodes.ok
     },
   }
+  // The timers of a node do not keep the process up: a command that waits for one must not end unfinished.
+  const alive = setInterval(() => undefined, 3_600_000)
   try {
     await program(runner).parseAsync([...argv], { from: 'user' })
   } catch (error) {
@@ -35,6 +37,8 @@ async function run(argv: readonly string[]): Promise<number> {
     exitCode = exitCodeOf(error)
     // Commander has said what is wrong with the command line itself.
     if (!(error instanceof CommanderError)) report(error, output ?? new Output({ json: false, quiet: false }))
+  } finally {
+    clearInterval(alive)
   }
   return exitCode
 }

@@ -43,8 +43,9 @@ export function nodeOperations(parts: AnswerParts): Operations {
         return plain(await (await store()).remove(request))
       },
       resolve: async (request) => {
-        await requireRecord(await store(), request.sensor, request.time)
-        return plain(await (await store()).resolve(request))
+        // Who resolves means what stands there now, unless they say what they have read.
+        const { seen } = await requireRecord(await store(), request.sensor, request.time)
+        return plain(await (await store()).resolve({ seen, ...request }))
       },
       span: async ({ patterns = [] }) => (await (await store()).span(patterns)) ?? {},
       policy: async () => (await store()).policy(),
@@ -98,9 +99,9 @@ async function fieldTypesOf(store: Store, sensor: SensorId): Promise<Readonly<Re
 const nearestShown = 3
 
 /** Throws `InvalidInputError` with the nearest times unless a record, removed or not, is there. */
-async function requireRecord(store: Store, sensor: SensorId, time: TimeUs, wayOut = ''): Promise<void> {
+async function requireRecord(store: Store, sensor: SensorId, time: TimeUs, wayOut = ''): Promise<RecordView> {
   const patterns = [sensor as string as SensorPattern]
-  for await (const _ of store.query({ patterns, from: time, to: time + 1, includeRemoved: true, limit: 1 })) return
+  for await (const record of store.query({ patterns, from: time, to: time + 1, includeRemoved: true, limit: 1 })) return record
   const nearest = await store.nearest(sensor, time, nearestShown)
   const known = nearest.map(formatTime).join(', ')
   const hint = nearest.length === 0 ? `there are no records of ${sensor}: see hedgerow sensors` : `the nearest are at ${known}: name one of them`

@@ -53,6 +53,8 @@ export interface NodeOptions {
   readonly network?: (identity: Identity) => Network
   /** Multiaddrs; port 47474 or the next free one on IPv4 and IPv6 when left out. */
   readonly listen?: readonly string[]
+  /** Multiaddrs told to other nodes instead of those listened on. */
+  readonly announce?: readonly string[]
   /** Multiaddrs that are dialled for ever. */
   readonly staticPeers?: readonly string[]
   /** Find others on the local network; true when left out. */
@@ -256,12 +258,13 @@ class ComposedNode implements Node {
   }
 
   async #libp2p(identity: Identity, store: Store): Promise<Network> {
-    const { listen, mdns = true } = this.#options
+    const { listen, announce, mdns = true } = this.#options
     return createLibp2pNetwork({
       ...this.environment,
       privateSeed: identity.privateSeed,
       psk: identity.psk,
       listen: listen ?? listenAddresses(await this.#port(store)),
+      ...(announce === undefined ? {} : { announce }),
       mdns: mdns ? { tag: mdnsTag(identity.site) } : undefined,
     })
   }

@@ -2,7 +2,7 @@
  * From a connection to an admitted session: says or answers hello, refuses and closes, and gives strangers a short time.
  * Two connections of one pair (both dialled at once) end as one session: the first hello that succeeds begins it.
  */
-import { NetworkError, NotAllowedError, type NodeId } from '../model/index.ts'
+import { NetworkError, NotAllowedError, type DocumentId, type NodeId } from '../model/index.ts'
 import { peerLimits } from './constants.ts'
 import { reasonOf, type PeerContext } from './context.ts'
 import { answerHello, greet, NotAdmittedError } from './hello.ts'
@@ -54,7 +54,12 @@ export class Connections {
       this.#close(node)
       return
     }
-    const connection: Connection = { admitted: false, greeting: undefined, joining: false, abort: new AbortController() }
+    const connection: Connection = {
+      admitted: false,
+      greeting: undefined,
+      joining: false,
+      abort: new AbortController(),
+    }
     this.#connections.set(node, connection)
     this.#limitStranger(node, connection)
     if (!inbound) this.#context.tasks.run('hello', () => this.greet(node), connection.abort.signal)
@@ -113,10 +118,10 @@ export class Connections {
     }
   }
 
-  /** Bytes of a node were refused. Too often: it is disconnected and left alone for a while. */
-  misbehaved(node: NodeId, error: Error): void {
-    this.#context.log('warn', 'bytes of a peer were refused', { node, reason: error.message })
-    if (!this.#refusals.count(node)) return
+  /** A document from a node was refused. Too many: it is disconnected and left alone for a while. */
+  misbehaved(node: NodeId, id: DocumentId, error: Error): void {
+    this.#context.log('warn', 'a document from a peer was refused', { node, document: id, reason: error.message })
+    if (!this.#refusals.count(node, id)) return
     this.#events.onRefused(node, 'its bytes were refused again and again')
     this.disconnect(node, error)
   }
@@ -147,7 +152,11 @@ export class Connections {
         if (connection.admitted || connection.abort.signal.aborted) return
         if (connection.joining && !last) return check(peerLimits.joinMs, true)
         if (this.#refusals.shouldLog(node))
-          this.#context.log('warn', 'a peer was refused', { node, reason: 'no-hello', detail: 'it said no hello in time' })
+          this.#context.log('warn', 'a peer was refused', {
+            node,
+            reason: 'no-hello',
+            detail: 'it said no hello in time',
+          })
         this.disconnect(node, new NetworkError(`${node} said no hello in time`))
       }, ms)
     }

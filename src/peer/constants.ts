@@ -63,10 +63,9 @@ export const peerLimits = {
   /** Topics of one site: one per group and one for what has none. */
   gossipTopics: 65,
 
-  /** Refused transfers within `refusalWindowMs` after which a peer is disconnected, and for how long, ms. */
+  /** Documents refused within `refusalWindowMs` after which a peer is disconnected and left alone for the longest pause. */
   refusals: 5,
   refusalWindowMs: 60_000,
-  refusalPauseMs: 60_000,
   /** A node that keeps being refused is logged once in this time, ms; nodes remembered for that. */
   refusalLogMs: 60_000,
   refusedNodes: 1_000,
@@ -77,6 +76,8 @@ export const peerLimits = {
   dials: 8,
   dialMs: 10_000,
   dialTargets: 1_024,
+  /** A connection that ends sooner, ms, counts as a failed attempt. */
+  shortSessionMs: 10_000,
   /** Addresses kept per node. */
   targetAddresses: 16,
 

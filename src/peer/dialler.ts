@@ -24,6 +24,10 @@ interface Target {
   /** Earliest next attempt, by the monotonic clock. */
   dueMs: number
   readonly fixed: boolean
+  /** When its connection became usable. */
+  connectedMs: number | undefined
+  /** It was refused: until then discovery does not bring it back. */
+  refusedUntilMs: number
   lastError?: string
 }
 
@@ -59,10 +63,10 @@ export class Dialler {
   add(node: NodeId, addresses: readonly string[], fresh: boolean): void {
     const target = this.#add(node, node, addresses, false)
     if (target === undefined || !fresh || target.busy || this.#hooks.isConnected(node)) return
+    if (this.#nowMs() < target.refusedUntilMs) return
+    target.attempts = 0
     // A little apart, since the other side hears of us at the same moment.
-    const due = this.#nowMs() + 200 * this.#context.random.uniform()
-    if (target.attempts < refusedAttempts) target.attempts = 0
-    if (target.attempts === 0) target.dueMs = Math.min(target.dueMs, due)
+    target.dueMs = Math.min(target.dueMs, this.#nowMs() + 200 * this.#context.random.uniform())
     this.#schedule()
   }
 
@@ -77,23 +81,29 @@ export class Dialler {
   /** A connection is usable: the next attempt begins afresh. */
   connected(node: NodeId): void {
     for (const target of this.#of(node)) {
-      target.attempts = 0
+      target.connectedMs = this.#nowMs()
       delete target.lastError
     }
   }
 
-  /** A connection ended: it is dialled again soon. */
+  /** A connection ended: it is dialled again soon, or later if that happens again and again. */
   disconnected(node: NodeId): void {
-    for (const target of this.#of(node)) target.dueMs = Math.max(target.dueMs, this.#nowMs() + this.#pause(target))
+    const now = this.#nowMs()
+    for (const target of this.#of(node)) {
+      if (target.connectedMs !== undefined)
+        target.attempts = now - target.connectedMs < peerLimits.shortSessionMs ? target.attempts + 1 : 0
+      target.connectedMs = undefined
+      target.dueMs = Math.max(target.dueMs, now + this.#pause(target))
+    }
     this.#schedule()
   }
 
   /** Leaves a node alone for a while: it was refused. */
   refused(node: NodeId, reason: string): void {
     for (const target of this.#of(node)) {
-      target.attempts = Math.max(target.attempts, refusedAttempts)
       target.lastError = reason
-      target.dueMs = this.#nowMs() + this.#pause(target)
+      target.dueMs = this.#nowMs() + peerLimits.dialBackoffMaxMs * (0.5 + this.#context.random.uniform() / 2)
+      target.refusedUntilMs = target.dueMs
     }
   }
 
@@ -111,7 +121,17 @@ export class Dialler {
     }
     if (this.#targets.size >= peerLimits.dialTargets && !this.#makeRoom()) return undefined
     const kept = addresses.slice(0, peerLimits.targetAddresses)
-    const target = { key, node, addresses: kept, attempts: 0, busy: false, dueMs: this.#nowMs(), fixed }
+    const target: Target = {
+      key,
+      node,
+      addresses: kept,
+      attempts: 0,
+      busy: false,
+      dueMs: this.#nowMs(),
+      fixed,
+      connectedMs: undefined,
+      refusedUntilMs: 0,
+    }
     this.#targets.set(key, target)
     this.#schedule()
     return target
@@ -121,7 +141,10 @@ export class Dialler {
   #makeRoom(): boolean {
     const worst = [...this.#targets.values()]
       .filter(({ fixed, busy, attempts }) => !fixed && !busy && attempts > 0)
-      .reduce<Target | undefined>((most, target) => (target.attempts > (most?.attempts ?? 0) ? target : most), undefined)
+      .reduce<Target | undefined>(
+        (most, target) => (target.attempts > (most?.attempts ?? 0) ? target : most),
+        undefined,
+      )
     return worst !== undefined && this.#targets.delete(worst.key)
   }
 
@@ -181,8 +204,6 @@ export class Dialler {
       const node = await network.connect(target.addresses, { signal: limit.signal })
       target.node = node
       await this.#hooks.greet(node, tasks.signal)
-      target.attempts = 0
-      delete target.lastError
     } catch (error) {
       // Expected on every network: nodes are away. The status shows it.
       target.lastError = reasonOf(error)
@@ -192,9 +213,6 @@ export class Dialler {
     }
   }
 }
-
-/** Attempts after which a node that refuses us, or that we refused, is at the longest pause. */
-const refusedAttempts = 8
 
 /** The node id at the end of a multiaddr. */
 export function nodeIn(address: string): NodeId | undefined {

@@ -79,8 +79,7 @@ export async function greet(
   let answer: Hello | undefined
   for await (const bytes of network.open(node, protocols.hello, outgoing, { signal: limit.signal })) {
     const message = decodeHello(bytes)
-    if (message.kind === 'refused')
-      throw new NotAdmittedError(node, message.reason, 'the other node refused this one')
+    if (message.kind === 'refused') throw new NotAdmittedError(node, message.reason, 'the other node refused this one')
     if (message.kind !== 'hello' || answer !== undefined) throw new RefusedError(`${node} did not answer hello`)
     await admission(store.members, message, node, clock.nowUs())
     answer = message
@@ -134,7 +133,7 @@ export async function* answerHello(
 async function nextOf(messages: AsyncIterator<Uint8Array>): Promise<HelloMessage> {
   const { value, done } = await messages.next()
   if (done === true) throw new RefusedError('the hello ended early')
-  return decodeHello(value as Uint8Array)
+  return decodeHello(value)
 }
 
 /** The reason that goes into a log line. */

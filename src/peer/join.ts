@@ -2,14 +2,7 @@
  * How a node becomes a member: it opens `join` with the node that invited it, which introduces itself by its certificate;
  * only to the inviter named in the invite, proved up to the site id, is the token shown. The answer is the members set.
  */
-import {
-  HedgerowError,
-  NetworkError,
-  NotAllowedError,
-  RefusedError,
-  type NodeId,
-  type SiteId,
-} from '../model/index.ts'
+import { HedgerowError, NetworkError, NotAllowedError, RefusedError, type NodeId, type SiteId } from '../model/index.ts'
 import { inspectEntry, issueCertificate, type Signer, type Store } from '../store/index.ts'
 import { peerLimits, protocols } from './constants.ts'
 import type { PeerLog } from './context.ts'
@@ -110,7 +103,7 @@ export async function* answerJoin(
   yield encodeJoin({ kind: 'introduce', certificate })
   const { value, done } = await incoming[Symbol.asyncIterator]().next()
   if (done === true) throw new RefusedError('the join ended early')
-  const request = decodeJoin(value as Uint8Array)
+  const request = decodeJoin(value)
   if (request.kind !== 'redeem') throw new RefusedError(`${from} sent no token`)
   try {
     await redeem(parts, from, request.token, request.name)

@@ -26,14 +26,7 @@ export interface Hello {
 }
 
 /** Why a node was not let in. Nothing more is said to it. */
-export const refusals = [
-  'version',
-  'wrong-site',
-  'not-a-member',
-  'expired',
-  'revoked',
-  'busy',
-] as const
+export const refusals = ['version', 'wrong-site', 'not-a-member', 'expired', 'revoked', 'busy'] as const
 export type Refusal = (typeof refusals)[number]
 
 export type HelloMessage =

@@ -127,12 +127,10 @@ export class SitePeer implements Peer {
       isUnwanted: (node) => node === network.node || store.members.member(node)?.revoked === true,
     })
     this.#pulls = new Pulls(context, gossip ? peerLimits.graceMs : 0, {
-      onRefused: (node, error) => this.#connections.misbehaved(node, error),
+      onRefused: (node, id, error) => this.#connections.misbehaved(node, id, error),
       onSettled: (node) => this.#noteSynced(node),
     })
-    this.#gossip = gossip
-      ? new Gossip(context, { onGap: (id) => reconciliation && this.#pulls.hurry(id) })
-      : undefined
+    this.#gossip = gossip ? new Gossip(context, { onGap: (id) => reconciliation && this.#pulls.hurry(id) }) : undefined
   }
 
   async start(): Promise<void> {
@@ -266,7 +264,14 @@ export class SitePeer implements Peer {
     network.handle(
       protocols.join,
       (from, incoming) => {
-        const parts = { store, invites: this.#invites, signer, addresses: network.addresses(), nowUs: clock.nowUs(), log }
+        const parts = {
+          store,
+          invites: this.#invites,
+          signer,
+          addresses: network.addresses(),
+          nowUs: clock.nowUs(),
+          log,
+        }
         return this.#connections.joining(from, answerJoin(parts, from, incoming))
       },
       { stranger: true },
@@ -359,7 +364,11 @@ export class SitePeer implements Peer {
       if (store.members.member(node)?.revoked === true) {
         evidence.forget(node)
         this.#connections.disconnect(node, new NotAllowedError(`${node} was revoked`))
-      } else session.membersChanged()
+        continue
+      }
+      session.membersChanged()
+      // What was refused may only have come before its author's certificate.
+      if (this.#connections.isAdmitted(node)) this.#pulls.retry(node)
     }
   }
 
@@ -433,4 +442,3 @@ async function* answerReconcile(store: Store, incoming: AsyncIterable<Uint8Array
   await using snapshot = await store.snapshot()
   for await (const message of incoming) yield await respondReconcile(snapshot, message)
 }
-

@@ -23,7 +23,5 @@ export function priorityOf(id: DocumentId, settled: boolean): Priority {
 
 /** Sorts what is to be fetched first to the front. */
 export function comparePriorities(a: Priority, b: Priority): number {
-  return (
-    a.rank - b.rank || b.startMs - a.startMs || b.number - a.number || (a.id < b.id ? -1 : Number(a.id !== b.id))
-  )
+  return a.rank - b.rank || b.startMs - a.startMs || b.number - a.number || (a.id < b.id ? -1 : Number(a.id !== b.id))
 }

@@ -11,8 +11,8 @@ import { comparePriorities, priorityOf, type Priority } from './priority.ts'
 import { pullDocument } from './transfer.ts'
 
 export interface PullEvents {
-  /** A node's bytes did not verify. */
-  readonly onRefused: (node: NodeId, error: RefusedError) => void
+  /** A document that a node sent did not verify. */
+  readonly onRefused: (node: NodeId, id: DocumentId, error: RefusedError) => void
   /** Something of a peer became durable here, or was found not to be needed. */
   readonly onSettled: (node: NodeId) => void
 }
@@ -23,6 +23,9 @@ interface Source {
   readonly queued: Set<DocumentId>
   active: number
 }
+
+/** `refused` is not tried again with the same node before the next reconciliation or change of the members. */
+type Outcome = 'changed' | 'failed' | 'refused'
 
 /** An open document that gossip may be bringing. */
 interface Graced {
@@ -126,51 +129,54 @@ export class Pulls {
   }
 
   async #run(node: NodeId, source: Source, id: DocumentId): Promise<void> {
-    let progress = false
+    let outcome: Outcome = 'failed'
     try {
-      progress = await this.#pull(node, source, id)
+      outcome = await this.#pull(node, source, id)
     } finally {
       source.active--
       this.#inFlight.delete(id)
-      this.#after(node, id, progress)
+      this.#after(node, id, outcome)
       this.#events.onSettled(node)
       this.#pump()
     }
   }
 
-  /** Whether the document here is now another than before. */
-  async #pull(node: NodeId, source: Source, id: DocumentId): Promise<boolean> {
+  async #pull(node: NodeId, source: Source, id: DocumentId): Promise<Outcome> {
     const { evidence, log } = this.#context
     const difference = evidence.difference(node, id)
-    if (difference === undefined) return true
+    if (difference === undefined) return 'changed'
     try {
       const result = await pullDocument(this.#context, node, id, difference.theirs, source.signal)
-      if (result === undefined) return false
-      const before = difference.ours
-      return result.stored > 0 || (before.seal === undefined && result.state.seal !== undefined)
+      if (result === undefined) return 'failed'
+      const sealed = difference.ours.seal === undefined && result.state.seal !== undefined
+      return result.stored > 0 || sealed ? 'changed' : 'failed'
     } catch (error) {
-      if (source.signal.aborted) return false
-      if (error instanceof RefusedError) this.#events.onRefused(node, error)
-      else log('warn', 'a pull failed', { node, document: id, reason: reasonOf(error) })
-      return false
+      if (source.signal.aborted) return 'failed'
+      if (error instanceof RefusedError) {
+        this.#events.onRefused(node, id, error)
+        return 'refused'
+      }
+      log('warn', 'a pull failed', { node, document: id, reason: reasonOf(error) })
+      return 'failed'
     }
   }
 
   /** What is still lacking comes from whoever has it: at once after progress, else from others first. */
-  #after(node: NodeId, id: DocumentId, progress: boolean): void {
+  #after(node: NodeId, id: DocumentId, outcome: Outcome): void {
     const { evidence, clock, random } = this.#context
     const holders = evidence.holders(id)
     if (holders.length === 0) {
       this.#attempts.delete(id)
       return
     }
-    const attempts = progress ? 0 : (this.#attempts.get(id) ?? 0) + 1
+    const attempts = outcome === 'changed' ? 0 : (this.#attempts.get(id) ?? 0) + 1
     this.#attempts.set(id, attempts)
     if (attempts >= peerLimits.pullAttempts) return
-    const settled = (holder: NodeId): boolean => evidence.difference(holder, id)?.theirs.seal !== undefined
-    for (const holder of holders) if (progress || holder !== node) this.#queue(holder, id, settled(holder))
-    if (progress) return
+    const isSettled = (holder: NodeId): boolean => evidence.difference(holder, id)?.theirs.seal !== undefined
+    for (const holder of holders)
+      if (outcome === 'changed' || holder !== node) this.#queue(holder, id, isSettled(holder))
+    if (outcome !== 'failed') return
     const pause = peerLimits.pullBackoffMs * 2 ** (attempts - 1) * (0.5 + random.uniform())
-    clock.setTimer(() => this.#queue(node, id, settled(node)), pause)
+    clock.setTimer(() => this.#queue(node, id, isSettled(node)), pause)
   }
 }

@@ -1,23 +1,27 @@
-/** Counts what each node did wrong: how often bytes of it were refused, and when it was last logged. */
-import type { Clock, NodeId } from '../model/index.ts'
+/** Counts what each node did wrong: of how many documents its bytes were refused, and when it was last logged. */
+import type { Clock, DocumentId, NodeId } from '../model/index.ts'
 import { peerLimits } from './constants.ts'
 
 export class Refusals {
   readonly #clock: Clock
-  readonly #times = new Map<NodeId, number[]>()
+  readonly #times = new Map<NodeId, ReadonlyMap<DocumentId, number>>()
   readonly #logged = new Map<NodeId, number>()
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** Counts one refused transfer; true when the node has had too many in `refusalWindowMs` and is to be left alone. */
-  count(node: NodeId): boolean {
+  /**
+   * Counts one refused transfer; true when the node has had too many in `refusalWindowMs` and is to be left alone. One
+   * document counts once: two honest nodes may differ about a forked or revoked one for ever.
+   */
+  count(node: NodeId, id: DocumentId): boolean {
     const now = this.#clock.monotonicMs()
-    const recent = (this.#times.get(node) ?? []).filter((time) => time > now - peerLimits.refusalWindowMs)
-    recent.push(now)
+    const known = this.#times.get(node) ?? new Map<DocumentId, number>()
+    const recent = new Map([...known].filter(([, time]) => time > now - peerLimits.refusalWindowMs))
+    recent.set(id, now)
     remember(this.#times, node, recent)
-    if (recent.length < peerLimits.refusals) return false
+    if (recent.size < peerLimits.refusals) return false
     this.#times.delete(node)
     return true
   }

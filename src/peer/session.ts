@@ -150,10 +150,7 @@ export class Session {
     for (let again = 0; again < 2; again++) await ask(this.#lacked(asked))
   }
 
-  async #compareSettled(
-    snapshot: Parameters<typeof startReconcile>[0],
-    differing: Set<DocumentId>,
-  ): Promise<void> {
+  async #compareSettled(snapshot: Parameters<typeof startReconcile>[0], differing: Set<DocumentId>): Promise<void> {
     const session = startReconcile(snapshot)
     const outgoing = new Mailbox<Uint8Array>(1)
     using _ = closeOnAbort(outgoing, this.signal)

@@ -78,7 +78,8 @@ export class StateSender {
 
   async *#answer(ids: readonly DocumentId[]): AsyncGenerator<Uint8Array> {
     await using snapshot = await this.#context.store.snapshot()
-    for await (const { states, last } of pages(reports(snapshot, ids))) yield encodeState({ kind: 'answer', states, last })
+    for await (const { states, last } of pages(reports(snapshot, ids)))
+      yield encodeState({ kind: 'answer', states, last })
   }
 }
 

@@ -3,7 +3,13 @@
  * for them, the parts in order without a round trip for each. Only whole, verified changes are stored.
  */
 import { limits, NetworkError, RefusedError, type DocumentId, type NodeId } from '../model/index.ts'
-import { decodeStatement, type ChangeSet, type ReceiveResult, type SignedSeal, type StoreSnapshot } from '../store/index.ts'
+import {
+  decodeStatement,
+  type ChangeSet,
+  type ReceiveResult,
+  type SignedSeal,
+  type StoreSnapshot,
+} from '../store/index.ts'
 import { peerLimits, protocols } from './constants.ts'
 import { deadline, type PeerContext } from './context.ts'
 import { holdingOf } from './evidence.ts'
@@ -27,7 +33,8 @@ export async function pullDocument(
   const own = await ownHolding(context, id)
   evidence.remember(id, own)
   // With a part of a journal here only its other changes are fetched; its seal then costs no bytes.
-  const seal = theirs.seal !== undefined && own.seal === undefined && (own.tips.length === 0 || covers(own.tips, theirs.tips))
+  const seal =
+    theirs.seal !== undefined && own.seal === undefined && (own.tips.length === 0 || covers(own.tips, theirs.tips))
   const outgoing = new Mailbox<Uint8Array>(2)
   using _ = closeOnAbort(outgoing, limit.signal)
   const have = own.tips.map(({ actor, seq, hash }) => ({ actor, seq, hash }))
@@ -131,7 +138,7 @@ class Incoming {
   async #next(): Promise<Uint8Array> {
     const { value, done } = await this.#messages.next()
     if (done === true) throw new NetworkError('a transfer ended early')
-    return value as Uint8Array
+    return value
   }
 }
 
@@ -163,7 +170,7 @@ export async function* answerPull(
 
 async function next(messages: AsyncIterator<Uint8Array>): Promise<PullMessage | undefined> {
   const { value, done } = await messages.next()
-  return done === true ? undefined : decodePull(value as Uint8Array)
+  return done === true ? undefined : decodePull(value)
 }
 
 async function* parts(
@@ -174,7 +181,6 @@ async function* parts(
 ): AsyncGenerator<Uint8Array> {
   for (let index = from; index < count; index++) yield await snapshot.sealedPart(id, index)
 }
-
 
 /** Joins small changes and cuts large ones, so that every message is of a good size. */
 function* pieces(...buffers: readonly Uint8Array[]): Generator<Uint8Array> {

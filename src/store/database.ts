@@ -1,6 +1,7 @@
 /**
  * LevelDB with what it lacks: every value carries a checksum over key and value (reads of LevelDB verify none), writes of
- * concurrent callers share one fsync, and errors are the project's own.
+ * concurrent callers share one fsync, errors are the project's own, and one failed write is recovered from by reading the
+ * disk again.
  */
 import { crc32 } from 'node:zlib'
 import { ClosedError, DamagedError, LockedError, StorageError } from '../model/index.ts'
@@ -26,8 +27,24 @@ export interface Reader {
   keys(range: Range): AsyncIterable<string>
 }
 
+/** A stored value whose checksum does not fit. */
+export class DamagedValueError extends DamagedError {
+  readonly key: string
+
+  constructor(key: string) {
+    super(`the stored value of ${JSON.stringify(key)} is damaged: its checksum does not fit`)
+    this.key = key
+  }
+}
+
 type EngineSnapshot = ReturnType<Engine['snapshot']>
 const encodings = { keyEncoding: 'utf8', valueEncoding: 'view' } as const
+
+interface ReadOptions {
+  readonly snapshot?: EngineSnapshot | undefined
+  /** Does not wait for a recovery. */
+  readonly recovery?: boolean
+}
 
 interface Waiting {
   readonly operations: readonly Operation[]
@@ -46,6 +63,10 @@ export class Database implements Reader, AsyncDisposable {
   #failure: StorageError | undefined
   #closed = false
   readonly #failureListeners = new Set<(error: Error) => void>()
+  #reload: ((disk: Reader, cause: Error) => Promise<void>) | undefined
+  #recovering: Promise<void> | undefined
+  /** Whether a write succeeded since the engine was opened: two failures in a row are not recovered from. */
+  #proven = true
 
   private constructor(engine: Engine) {
     this.#engine = engine
@@ -73,15 +94,29 @@ export class Database implements Reader, AsyncDisposable {
     return new Database(engine)
   }
 
-  /** Calls once when a write failed. */
+  /** Calls once when a write failed and nothing is written any more. */
   onFailure(listener: (error: Error) => void): () => void {
     this.#failureListeners.add(listener)
     return () => this.#failureListeners.delete(listener)
   }
 
   /**
+   * Sets what reads the disk again after a failed write, before any other read or write: the failed batch may be there or
+   * not. Without it a failed write is final.
+   */
+  onReopened(reload: (disk: Reader, cause: Error) => Promise<void>): void {
+    this.#reload = reload
+  }
+
+  /** Resolves when no recovery is under way: `snapshot` can be called then. */
+  async ready(): Promise<void> {
+    await this.#recovering
+  }
+
+  /**
    * Writes all operations or none. With `sync` (the default) resolves after fsync. Calls that wait at the same time become
-   * one batch. After a failed write every later one is refused: the engine's memory may be ahead of the disk.
+   * one batch. After a failed write the engine is opened anew, once, and the writes that waited go on; where that fails,
+   * or the error may come from fsync, every later write is refused: what the disk holds is not known any more.
    */
   write(operations: readonly Operation[], options: { readonly sync?: boolean } = {}): Promise<void> {
     if (this.#closed) return Promise.reject(new ClosedError('the store is closed'))
@@ -117,42 +152,104 @@ export class Database implements Reader, AsyncDisposable {
           { ...encodings, sync: group.some(({ sync }) => sync) } as never,
         )
         for (const { resolve } of group) resolve()
+        this.#proven = true
       } catch (error) {
-        this.#fail(error)
-        for (const { reject } of group) reject(this.#failure as StorageError)
+        const failure = this.#failure ?? failureOf(error)
+        const recover = this.#failure === undefined && this.#proven && !maybeFsync(error) && this.#reload !== undefined
+        if (recover) this.#recovering = this.#recover(failure)
+        else this.#fail(failure)
+        for (const { reject } of group) reject(failure)
+        await this.#recovering
+        this.#recovering = undefined
       }
     }
     this.#writing = undefined
   }
 
-  #fail(error: unknown): void {
+  /** Opens the engine anew: reads wait for it, and what is read after it is what the disk holds. */
+  async #recover(failure: StorageError): Promise<void> {
+    this.#proven = false
+    try {
+      await this.#engine.close()
+      await this.#engine.open()
+      await this.#reload?.(this.#disk, failure)
+    } catch (error) {
+      this.#fail(failureOf(error))
+    }
+  }
+
+  #fail(failure: StorageError): void {
     if (this.#failure !== undefined) return
-    const cause = error as { message?: string; cause?: { message?: string } }
-    this.#failure = new StorageError(
-      `writing to the store failed (${cause.cause?.message ?? cause.message}): nothing of this write was acknowledged; check the disk and start again`,
-      { cause: error },
-    )
-    for (const listener of this.#failureListeners) listener(this.#failure)
+    this.#failure = failure
+    for (const listener of this.#failureListeners) listener(failure)
   }
 
-  async get(key: string, snapshot?: EngineSnapshot): Promise<Uint8Array | undefined> {
-    const stored = (await this.#engine.get(key as never, { ...encodings, snapshot } as never)) as Uint8Array | undefined
-    return stored === undefined ? undefined : checked(key, stored)
+  get(key: string, snapshot?: EngineSnapshot): Promise<Uint8Array | undefined> {
+    return this.#get(key, { snapshot })
   }
 
-  async *entries(range: Range, snapshot?: EngineSnapshot): AsyncIterable<readonly [string, Uint8Array]> {
-    const iterator = this.#engine.iterator({ ...encodings, ...range, snapshot } as never) as unknown as AsyncIterable<
-      [string, Uint8Array]
-    >
-    for await (const [key, value] of iterator) yield [key, checked(key, value)]
+  entries(range: Range, snapshot?: EngineSnapshot): AsyncIterable<readonly [string, Uint8Array]> {
+    return this.#entries(range, { snapshot })
   }
 
   keys(range: Range, snapshot?: EngineSnapshot): AsyncIterable<string> {
-    return this.#engine.keys({ ...encodings, ...range, snapshot } as never) as unknown as AsyncIterable<string>
+    return this.#keys(range, { snapshot })
+  }
+
+  /** Reads that do not wait for a recovery: they are part of it. */
+  readonly #disk: Reader = {
+    get: (key) => this.#get(key, { recovery: true }),
+    entries: (range) => this.#entries(range, { recovery: true }),
+    keys: (range) => this.#keys(range, { recovery: true }),
+  }
+
+  async #get(key: string, { snapshot, recovery }: ReadOptions): Promise<Uint8Array | undefined> {
+    if (this.#recovering !== undefined && recovery !== true) await this.#recovering
+    let stored: Uint8Array | undefined
+    try {
+      stored = (await this.#engine.get(key as never, { ...encodings, snapshot } as never)) as Uint8Array | undefined
+    } catch (error) {
+      throw this.#readError(error)
+    }
+    return stored === undefined ? undefined : checked(key, stored)
+  }
+
+  async *#entries(
+    range: Range,
+    { snapshot, recovery }: ReadOptions,
+  ): AsyncGenerator<readonly [key: string, value: Uint8Array]> {
+    if (this.#recovering !== undefined && recovery !== true) await this.#recovering
+    try {
+      const items = this.#engine.iterator({ ...encodings, ...range, snapshot } as never)
+      for await (const [key, value] of items as unknown as AsyncIterable<[string, Uint8Array]>)
+        yield [key, checked(key, value)]
+    } catch (error) {
+      throw this.#readError(error)
+    }
+  }
+
+  async *#keys(range: Range, { snapshot, recovery }: ReadOptions): AsyncGenerator<string> {
+    if (this.#recovering !== undefined && recovery !== true) await this.#recovering
+    try {
+      yield* this.#engine.keys({ ...encodings, ...range, snapshot } as never) as unknown as AsyncIterable<string>
+    } catch (error) {
+      throw this.#readError(error)
+    }
+  }
+
+  #readError(error: unknown): Error {
+    const { code, cause } = error as { code?: string; cause?: { code?: string; message?: string } }
+    const named = cause?.code ?? code ?? ''
+    if (named === 'LEVEL_CORRUPTION')
+      return new DamagedError(`the store's database is damaged (${cause?.message ?? 'corruption'})`, { cause: error })
+    if (!named.endsWith('_NOT_OPEN')) return error as Error
+    if (this.#closed) return new ClosedError('the store is closed', { cause: error })
+    return new StorageError('the store was opened anew after a failed write: read again', { cause: error })
   }
 
   /** Takes one consistent moment. It must be disposed of. */
   snapshot(): Reader & AsyncDisposable {
+    if (this.#closed) throw new ClosedError('the store is closed')
     const snapshot = this.#engine.snapshot()
     return {
       get: (key) => this.get(key, snapshot),
@@ -183,6 +280,29 @@ export class Database implements Reader, AsyncDisposable {
   }
 }
 
+function failureOf(error: unknown): StorageError {
+  return new StorageError(
+    `writing to the store failed (${reasonOf(error)}): nothing of this write was acknowledged; check the disk and start again`,
+    { cause: error },
+  )
+}
+
+function reasonOf(error: unknown): string {
+  const { message, cause } = error as { message?: string; cause?: { message?: string } }
+  return cause?.message ?? message ?? String(error)
+}
+
+/**
+ * Whether fsync may have raised it, or a disk that does not take writes at all: the kernel then forgets which pages it did
+ * not write, and reading the disk again proves nothing.
+ */
+function maybeFsync(error: unknown): boolean {
+  const code = (error as { code?: string }).code ?? ''
+  return /\bEIO\b|Input\/output error|\bfsync\b|\bfdatasync\b|\bEROFS\b|Read-only file system/i.test(
+    `${code} ${(error as { message?: string }).message ?? ''} ${reasonOf(error)}`,
+  )
+}
+
 function withChecksum(key: string, value: Uint8Array): Uint8Array {
   const stored = Buffer.allocUnsafe(value.length + 4)
   stored.writeUInt32LE(crc32(value, crc32(key)), 0)
@@ -193,6 +313,6 @@ function withChecksum(key: string, value: Uint8Array): Uint8Array {
 function checked(key: string, stored: Uint8Array): Uint8Array {
   const bytes = Buffer.from(stored.buffer, stored.byteOffset, stored.length)
   if (bytes.length < 4 || bytes.readUInt32LE(0) !== crc32(bytes.subarray(4), crc32(key)))
-    throw new DamagedError(`the stored value of ${JSON.stringify(key)} is damaged: its checksum does not fit`)
+    throw new DamagedValueError(key)
   return stored.subarray(4)
 }

@@ -9,6 +9,8 @@ const hex = (n: number): string => n.toString(16).padStart(8, '0')
 export const keys = {
   /** What the store is: format version, site. */
   meta: 'meta',
+  /** The last order given to an edit of a multi-writer document; journals carry their own. */
+  order: 'order',
   /** State of a document: tips with signatures, heads, counts. */
   document: (id: DocumentId): string => `d\0${id}`,
   /** One change of a document that is not sealed; `n` counts from 1 in order of arrival, which is causal order. */

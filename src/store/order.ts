@@ -19,6 +19,11 @@ export class OrderClock {
     return this.#last
   }
 
+  /** Takes over an order that this node gave in an earlier run, however far ahead of the wall clock it is. */
+  seed(order: number): void {
+    this.#last = Math.max(this.#last, order)
+  }
+
   observe(order: number): void {
     if (order > this.#last && order <= this.#clock.nowUs() + limits.orderAheadUs) this.#last = order
   }

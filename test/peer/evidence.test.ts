@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
-import fc from 'fast-check'
-import { makeRunId, type ActorId, type ChangeHash, type DocumentId, type NodeId, type RunId } from '../../src/model/index.ts'
+import * as fc from 'fast-check'
+import {
+  makeRunId,
+  type ActorId,
+  type ChangeHash,
+  type DocumentId,
+  type NodeId,
+  type RunId,
+} from '../../src/model/index.ts'
 import { Evidence } from '../../src/peer/evidence.ts'
 import type { Holding } from '../../src/peer/tips.ts'
 import type { ChangeSet, SignedTip, StoreChange } from '../../src/store/index.ts'
@@ -123,7 +130,11 @@ const someDocument = fc.nat(documents - 1)
 const somePeer = fc.nat(peers - 1)
 const step = fc.oneof(
   fc.record({ act: fc.constant('append' as const), d: someDocument }),
-  fc.record({ act: fc.constantFrom('write' as const, 'deliver' as const, 'report' as const), p: somePeer, d: someDocument }),
+  fc.record({
+    act: fc.constantFrom('write' as const, 'deliver' as const, 'report' as const),
+    p: somePeer,
+    d: someDocument,
+  }),
   fc.record({ act: fc.constant('receive' as const), p: somePeer, d: someDocument, sealed: fc.boolean() }),
   fc.record({ act: fc.constant('restart' as const), p: somePeer, d: someDocument }),
   fc.record({ act: fc.constant('reconcile' as const), p: somePeer }),
@@ -145,7 +156,10 @@ function run(steps: readonly (typeof step extends fc.Arbitrary<infer S> ? S : ne
 
 describe('evidence', () => {
   it('never reports fewer records at risk than are nowhere else', () => {
-    fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => void run(steps)), { numRuns: 500 })
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => void run(steps)),
+      { numRuns: 500 },
+    )
   })
 
   it('reports exactly what is nowhere else once everybody was reconciled', () => {
@@ -160,7 +174,11 @@ describe('evidence', () => {
   })
 
   it('keeps per peer no more than the differences', () => {
-    const model = run([{ act: 'append', d: 0 }, { act: 'append', d: 1 }, { act: 'write', p: 0, d: 2 }])
+    const model = run([
+      { act: 'append', d: 0 },
+      { act: 'append', d: 1 },
+      { act: 'write', p: 0, d: 2 },
+    ])
     for (let p = 0; p < peers; p++) model.reconcile(p)
     model.deliver(1, 0)
     model.deliver(1, 1)
@@ -174,7 +192,11 @@ describe('evidence', () => {
   })
 
   it('counts everything before a peer was reconciled, and after it began another run', () => {
-    const model = run([{ act: 'append', d: 0 }, { act: 'deliver', p: 0, d: 0 }, { act: 'report', p: 0, d: 0 }])
+    const model = run([
+      { act: 'append', d: 0 },
+      { act: 'deliver', p: 0, d: 0 },
+      { act: 'report', p: 0, d: 0 },
+    ])
     assert.equal(model.evidence.atRisk(model.total()), 3)
     model.reconcile(0)
     assert.equal(model.evidence.atRisk(model.total()), 0)
@@ -184,7 +206,11 @@ describe('evidence', () => {
   })
 
   it('forgets what a revoked peer acknowledged', () => {
-    const model = run([{ act: 'append', d: 0 }, { act: 'deliver', p: 0, d: 0 }, { act: 'reconcile', p: 0 }])
+    const model = run([
+      { act: 'append', d: 0 },
+      { act: 'deliver', p: 0, d: 0 },
+      { act: 'reconcile', p: 0 },
+    ])
     model.evidence.forget(nodeOf(0))
     assert.equal(model.evidence.atRisk(model.total()), 3)
   })

@@ -70,7 +70,9 @@ async function collect(
 }
 
 function refusedLines({ log }: SiteNode): Record<string, unknown>[] {
-  return log.filter(({ message, level }) => message === 'a peer was refused' && level === 'warn').map(({ fields }) => fields)
+  return log
+    .filter(({ message, level }) => message === 'a peer was refused' && level === 'warn')
+    .map(({ fields }) => fields)
 }
 
 async function hosting(): Promise<{ site: TestSite; host: SiteNode }> {
@@ -149,7 +151,11 @@ describe('hello', () => {
   it('lets in a member whose fresh certificate it has not seen', async () => {
     const { site, host } = await hosting()
     await using _ = site
-    const certificate = issueCertificate(founder, host.store.members, { node: strangerKey.node, name: 'new', role: 'writer' })
+    const certificate = issueCertificate(founder, host.store.members, {
+      node: strangerKey.node,
+      name: 'new',
+      role: 'writer',
+    })
     const { answers } = await visit(site, host, { certificate })
     const [answer] = answers
     assert.equal(answer?.kind, 'hello')

@@ -79,7 +79,10 @@ describe('join', () => {
     const before = founder.store.members.digest()
     await redeem(site, invite, 7)
     assert.equal(founder.store.members.digest(), before)
-    await assert.rejects(redeem(site, invite, 8), (error) => error instanceof NotAllowedError && /used/.test(error.message))
+    await assert.rejects(
+      redeem(site, invite, 8),
+      (error) => error instanceof NotAllowedError && /used/.test(error.message),
+    )
     assert.equal(founder.store.members.member(testIdentity(8).node), undefined)
   })
 
@@ -88,7 +91,10 @@ describe('join', () => {
     await using _ = site
     const invite = await inviteOf(founder, 60_000)
     await site.clock.runFor(61_000)
-    await assert.rejects(redeem(site, invite, 7), (error) => error instanceof NotAllowedError && /expired/.test(error.message))
+    await assert.rejects(
+      redeem(site, invite, 7),
+      (error) => error instanceof NotAllowedError && /expired/.test(error.message),
+    )
   })
 
   it('shows the token only to a node that proves the site of the invite', async () => {

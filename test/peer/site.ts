@@ -100,7 +100,11 @@ export async function createTestSite(count: number, options: SiteOptions = {}): 
     if (n > 0) {
       const founderStore = (nodes[0] as SiteNode).store
       entries.push(
-        issueCertificate(signerOf(founder), founderStore.members, { node: key.node, name: `node-${n}`, role: 'writer' }),
+        issueCertificate(signerOf(founder), founderStore.members, {
+          node: key.node,
+          name: `node-${n}`,
+          role: 'writer',
+        }),
       )
     }
     const own = entries.slice(0, 1).concat(n > 0 ? entries.slice(-1) : [])
@@ -146,7 +150,14 @@ export async function createTestSite(count: number, options: SiteOptions = {}): 
 }
 
 /** Appends readings of one sensor, one a second. */
-export async function appendSome(node: SiteNode, count: number, from: number = startUs, sensor: string = `node-${node.n}/air`): Promise<void> {
-  const readings = Array.from({ length: count }, (_, i) => reading(sensor, from + i * 1_000_000, { t: 20 + (i % 7) / 10 }))
+export async function appendSome(
+  node: SiteNode,
+  count: number,
+  from: number = startUs,
+  sensor: string = `node-${node.n}/air`,
+): Promise<void> {
+  const readings = Array.from({ length: count }, (_, i) =>
+    reading(sensor, from + i * 1_000_000, { t: 20 + (i % 7) / 10 }),
+  )
   await node.store.append(readings, { flush: true })
 }

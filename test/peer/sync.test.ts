@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { parseFieldName, parseSensorId, type FieldName, type SensorId } from '../../src/model/index.ts'
+import { parseFieldName, parseSensorId } from '../../src/model/index.ts'
 import { addressOf, appendSome, createTestSite, startUs, type SiteNode, type TestSite } from './site.ts'
 
 const hourUs = 3_600_000_000
-const t = parseFieldName('t') as FieldName
-const shared = parseSensorId('shared/air') as SensorId
+const t = parseFieldName('t')
+const shared = parseSensorId('shared/air')
 
 async function startAll({ nodes, clock }: TestSite, forMs = 3_000): Promise<void> {
   for (const { peer } of nodes) await peer.start()
@@ -18,7 +18,9 @@ function nth({ nodes }: TestSite, n: number): SiteNode {
 }
 
 function warnings({ log }: SiteNode): string[] {
-  return log.filter(({ level }) => level !== 'info').map(({ message, fields }) => `${message} ${JSON.stringify(fields)}`)
+  return log
+    .filter(({ level }) => level !== 'info')
+    .map(({ message, fields }) => `${message} ${JSON.stringify(fields)}`)
 }
 
 async function recordCounts({ nodes }: TestSite): Promise<number[]> {
@@ -49,12 +51,15 @@ describe('a site of three peers', () => {
       assert.equal(await peer.atRisk(), 0)
       for (const status of await peer.status()) {
         const { connected, synced, behind, ahead, lastSynced } = status
-        assert.deepEqual({ connected, synced, behind, ahead }, {
-          connected: true,
-          synced: true,
-          behind: { records: 0, bytes: 0 },
-          ahead: { records: 0, bytes: 0 },
-        })
+        assert.deepEqual(
+          { connected, synced, behind, ahead },
+          {
+            connected: true,
+            synced: true,
+            behind: { records: 0, bytes: 0 },
+            ahead: { records: 0, bytes: 0 },
+          },
+        )
         assert.equal(lastSynced, site.clock.nowUs())
       }
       assert.equal(events.filter(({ type }) => type === 'peer-connected').length, 2)
@@ -85,7 +90,10 @@ describe('a site of three peers', () => {
     site.world.partition([[nth(site, 0).node, nth(site, 1).node, nth(site, 2).node], [nth(site, 3).node]])
     await appendSome(nth(site, 0), 20)
     await site.converge(5_000, site.nodes.slice(0, 3))
-    site.world.partition([[nth(site, 2).node, nth(site, 3).node], [nth(site, 0).node, nth(site, 1).node]])
+    site.world.partition([
+      [nth(site, 2).node, nth(site, 3).node],
+      [nth(site, 0).node, nth(site, 1).node],
+    ])
     await site.converge(90_000)
     assert.deepEqual(await recordCounts(site), [20, 20, 20, 20])
   })
@@ -128,7 +136,7 @@ describe('a site of three peers', () => {
     for (const { store } of site.nodes) {
       const record = await store.record(shared, startUs)
       assert.equal(record?.fields[0]?.conflict, 'amend/amend')
-      assert.deepEqual(record.fields[0].amendments.map(({ value }) => Number(value)).sort(), [1, 2])
+      assert.deepEqual(record.fields[0].amendments.map(({ value }) => Number(value)).sort((a, b) => a - b), [1, 2])
     }
     await site.clock.runFor(1_000)
     assert.equal(await nth(site, 0).peer.atRisk(), 0)

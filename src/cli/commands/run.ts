@@ -7,6 +7,7 @@ import { createLog } from '../log.ts'
 
 export interface RunOptions {
   readonly listen?: readonly string[]
+  readonly announce?: readonly string[]
   readonly peer?: readonly string[]
   readonly mdns?: boolean
 }
@@ -15,6 +16,11 @@ export interface RunOptions {
 export function runOptions(command: Command): Command {
   return command
     .option('--listen <multiaddr>', 'listen here instead of TCP 47474 on IPv4 and IPv6; may come several times', collect)
+    .option(
+      '--announce <multiaddr>',
+      'tell others this address instead of those listened on (port forward, relay); may come several times',
+      collect,
+    )
     .option('--peer <multiaddr>', 'keep connected to this address; may come several times', collect)
     .option('--no-mdns', 'do not look for other nodes on the local network')
 }
@@ -37,7 +43,7 @@ export function addRun(root: Command, runner: Runner): void {
 export async function runNode(
   context: Context,
   dir: string,
-  { listen, peer, mdns }: RunOptions,
+  { listen, announce: announced, peer, mdns }: RunOptions,
   onStarted: (who: WhoAmI, node: Node) => Promise<void>,
 ): Promise<ExitCode> {
   const { output, signal } = context
@@ -47,6 +53,7 @@ export async function runNode(
     mode: 'run',
     log,
     ...(listen === undefined ? {} : { listen }),
+    ...(announced === undefined ? {} : { announce: announced }),
     ...(peer === undefined ? {} : { staticPeers: peer }),
     ...(mdns === undefined ? {} : { mdns }),
   })
@@ -65,9 +72,6 @@ function aborted(signal: AbortSignal): Promise<undefined> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve(undefined)
     signal.addEventListener('abort', () => resolve(undefined), { once: true })
-    // Keeps the process up: the node's own timers do not.
-    const alive = setInterval(() => undefined, 3_600_000)
-    signal.addEventListener('abort', () => clearInterval(alive), { once: true })
   })
 }
 

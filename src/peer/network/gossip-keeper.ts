@@ -67,7 +67,7 @@ export class GossipKeeper {
     }
     this.#running = false
     if (this.#ended.signal.aborted) return
-    return
+    this.#timer = this.#options.clock.setTimer(() => void this.#check(), this.#poked ? 0 : waitMs)
   }
 
   #stands(): boolean {

@@ -18,6 +18,7 @@ export interface Libp2pNodeOptions {
   readonly privateSeed: Uint8Array
   readonly psk: Uint8Array
   readonly listen: readonly string[]
+  readonly announce?: readonly string[]
   readonly mdns: { readonly tag: string } | undefined
   readonly gate: Gate
   readonly onDiscover: (peer: PeerInfo) => void
@@ -29,7 +30,7 @@ export async function createLibp2pNode(options: Libp2pNodeOptions): Promise<Libp
   return createLibp2p({
     start: false,
     privateKey: await generateKeyPairFromSeed('Ed25519', options.privateSeed),
-    addresses: { listen: [...options.listen] },
+    addresses: { listen: [...options.listen], ...(options.announce && { announce: [...options.announce] }) },
     transports: [
       tcp({
         inboundSocketInactivityTimeout: constants.socketIdleMs,

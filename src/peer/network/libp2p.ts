@@ -32,6 +32,8 @@ export interface Libp2pNetworkOptions {
   readonly psk: Uint8Array
   /** Multiaddrs to listen on; an IPv6 one may fail where IPv4 works. */
   readonly listen: readonly string[]
+  /** Multiaddrs told to others instead of those listened on: behind a port forward, a relay or a container. */
+  readonly announce?: readonly string[]
   /** Service tag of the site on the local network, such as `_x._udp.local`; `undefined`: no mDNS. */
   readonly mdns: { readonly tag: string } | undefined
   readonly log: NetworkLog

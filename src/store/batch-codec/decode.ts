@@ -1,4 +1,4 @@
-import { constants, zstdDecompressSync } from 'node:zlib'
+import { constants, zstdDecompressSync, type ZstdOptions } from 'node:zlib'
 import {
   qualities as qualityNames,
   type FieldName,
@@ -259,7 +259,8 @@ function checkRawLength({ tables, rawLength, isCompressed, raw }: Header, keys: 
     columns.forEach(({ values }, c) => (expected += rawBytesOf(values, keys[t]?.present[c] as number))),
   )
   if (expected !== rawLength) damaged(`its columns take ${expected} raw bytes, it declares ${rawLength}`)
-  if (!isCompressed && raw.length !== rawLength) damaged(`${raw.length} raw bytes instead of ${rawLength}`)
+  if ((!isCompressed || rawLength === 0) && raw.length !== rawLength)
+    damaged(`${raw.length} raw bytes instead of ${rawLength}`)
 }
 
 /** Largest window that a frame may ask for: 2^24 bytes, as many as raw bytes are allowed. */
@@ -268,14 +269,27 @@ const maxWindowLog = 24
 function unpack({ raw, rawLength, isCompressed }: Header): Uint8Array {
   if (!isCompressed) return raw
   let unpacked: Uint8Array
+  let used: number
   try {
-    unpacked = zstdDecompressSync(raw, {
+    const options: ZstdOptions & { info: true } = {
+      info: true,
       maxOutputLength: rawLength,
       params: { [constants.ZSTD_d_windowLogMax]: maxWindowLog },
-    })
+    }
+    const result: unknown = zstdDecompressSync(raw, options)
+    const { buffer, engine } = result as Unpacked
+    unpacked = buffer
+    used = engine.bytesWritten
   } catch (cause) {
     damaged('its compressed bytes cannot be read', cause)
   }
   if (unpacked.length !== rawLength) damaged('its compressed bytes have another length than declared')
+  if (used !== raw.length) damaged('there are bytes behind its end')
   return unpacked
+}
+
+/** What `info: true` gives, which the declarations of Node lack. */
+interface Unpacked {
+  readonly buffer: Uint8Array
+  readonly engine: { readonly bytesWritten: number }
 }

@@ -25,10 +25,10 @@ export interface EditState {
   readonly act: Act
 }
 
-/** Thrown by plans: which fields the edit would decide although they are in conflict is for the caller to judge. */
+/** What an edit comes to. */
 export interface EditPlan {
   readonly entries: EditEntries
-  /** Fields whose conflict the edit would end. */
+  /** Fields whose conflict the edit would end: whether its author has seen it is for the caller to judge. */
   readonly decides: readonly FieldName[]
 }
 

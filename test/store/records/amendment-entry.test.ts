@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { encode, Tagged } from 'cborg'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import {
   InvalidInputError,
   LimitError,

@@ -195,7 +195,7 @@ export class MemoryNode implements Documents {
         handle.keys('_root').map((key) => [
           key,
           handle.getAll('_root', key).map(([, value, operation]) => ({
-            actor: String(operation).split('@')[1] as ActorId,
+            actor: operation.split('@')[1] as ActorId,
             value: value as Uint8Array,
           })),
         ]),

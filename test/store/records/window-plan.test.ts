@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { slices, type TimeRange } from '../../../src/store/records/window-plan.ts'
 
 const extents = fc.array(
