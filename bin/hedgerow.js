@@ -34,9 +34,14 @@ if (version[0] > needed[0] || (version[0] === needed[0] && version[1] >= needed[
   if (process.env[reexecuted] === undefined && existsSync(local)) reexecute(local)
   else {
     console.error(
-      'hedgerow needs Node.js ' + needed.join('.') + ' or later; this is ' + process.version + '. ' + (clone
-        ? 'In a clone, run "npm ci" first: it brings Node 24 along; then "npx hedgerow …" works with any Node.'
-        : 'Install a newer Node.js from https://nodejs.org/ or your distribution.'),
+      'hedgerow needs Node.js ' +
+        needed.join('.') +
+        ' or later; this is ' +
+        process.version +
+        '. ' +
+        (clone
+          ? 'In a clone, run "npm ci" first: it brings Node 24 along; then "npx hedgerow …" works with any Node.'
+          : 'Install a newer Node.js from https://nodejs.org/ or your distribution.'),
     )
     process.exit(1)
   }
@@ -47,7 +52,10 @@ function reexecute(node) {
   var env = Object.assign({}, process.env)
   env[reexecuted] = '1'
   // The channel tells the child when this process is gone, even killed.
-  var child = spawn(node, [self].concat(process.argv.slice(2)), { env: env, stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
+  var child = spawn(node, [self].concat(process.argv.slice(2)), {
+    env: env,
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+  })
   ;['SIGINT', 'SIGTERM', 'SIGHUP'].forEach(function (signal) {
     process.on(signal, function () {
       child.kill(signal)

@@ -20,7 +20,7 @@ export interface Load {
   readonly random: Random
   readonly acknowledged: Acknowledged
   readonly counts: Counts
-  problem(what: string): void
+  readonly problem: (what: string) => void
 }
 
 /** Appends for as long as the action says. A node that is down measures nothing. Resolves when all appends were answered. */
@@ -79,6 +79,7 @@ async function append(
   } catch (error) {
     if (!(error instanceof HedgerowError)) throw error
     counts.unacknowledged += readings.length
-    if (node.running !== undefined && error.code !== 'CLOSED') problem(`${node.name} refused readings: ${error.message}`)
+    if (node.running !== undefined && error.code !== 'CLOSED')
+      problem(`${node.name} refused readings: ${error.message}`)
   }
 }

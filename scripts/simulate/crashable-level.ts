@@ -4,7 +4,7 @@
  * next synced one. The disk can also come up in an earlier state, as a memory card does that lied about its last writes.
  */
 import { MemoryLevel } from 'memory-level'
-import { ClosedError, InvalidInputError, StorageError, type Clock, type Random } from '../../src/model/index.ts'
+import { InvalidInputError, StorageError, type Clock, type Random } from '../../src/model/index.ts'
 import type { Engine } from '../../src/store/index.ts'
 
 export interface DiskOptions {
@@ -36,9 +36,12 @@ export class SimulatedDisk {
     this.#options = options
   }
 
-  /** Makes the engine of a new process on what is there, not yet opened. Throws `StorageError` while another one is open. */
+  /**
+   * Makes the engine of a new process on what is there, not yet opened. Throws `StorageError` while another one is in use.
+   * An engine may be closed and opened again, until the power is cut.
+   */
   engine(): Engine {
-    if (this.#process?.alive === true) throw new StorageError('the disk is in use: close or crash its engine first')
+    if (this.#process?.isUsing === true) throw new StorageError('the disk is in use: close or crash its engine first')
     const process = new Process(this)
     this.#process = process
     return new CrashableLevel(process) as unknown as Engine
@@ -46,7 +49,7 @@ export class SimulatedDisk {
 
   /** Cuts the power: the engine on the disk fails from now on, and what was not synced is gone. */
   crash(): void {
-    this.#process?.end(this.#options.random.uniform() < 0.5)
+    this.#process?.cut(this.#options.random.uniform() < 0.5)
     this.#unsynced = []
   }
 
@@ -98,10 +101,11 @@ function apply(rows: Map<string, Operation & { readonly type: 'put' }>, operatio
   }
 }
 
-/** The writes of one engine, one after the other, until it ends. */
+/** The writes of one engine, one after the other, until the power is cut. */
 class Process {
   readonly disk: SimulatedDisk
-  readonly #ended = new AbortController()
+  readonly #power = new AbortController()
+  #closed = false
   #last: Promise<void> = Promise.resolve()
   #syncing: readonly Operation[] | undefined
 
@@ -109,21 +113,31 @@ class Process {
     this.disk = disk
   }
 
-  get alive(): boolean {
-    return !this.#ended.signal.aborted
+  get isUsing(): boolean {
+    return !this.#closed && !this.#power.signal.aborted
+  }
+
+  open(): void {
+    this.#power.signal.throwIfAborted()
+    this.#closed = false
+  }
+
+  async close(): Promise<void> {
+    await this.#last
+    this.#closed = true
   }
 
   /** `landed`: the batch that was being synced had reached the disk, although nobody was told. */
-  end(landed: boolean, reason: Error = new StorageError('the power was cut')): void {
-    if (!this.alive) return
+  cut(landed: boolean): void {
+    if (!this.isUsing) return
     if (landed && this.#syncing !== undefined) this.disk.write(this.#syncing, true)
-    this.#ended.abort(reason)
+    this.#power.abort(new StorageError('the power was cut'))
   }
 
   /** Resolves when the batch is on the disk; `commit` then makes it readable. */
   write(operations: readonly Operation[], sync: boolean, commit: () => Promise<void>): Promise<void> {
     const done = this.#last.then(async () => {
-      const { signal } = this.#ended
+      const { signal } = this.#power
       signal.throwIfAborted()
       if (sync) {
         this.#syncing = operations
@@ -156,12 +170,13 @@ class CrashableLevel extends HookedMemoryLevel {
   }
 
   override async _open(options: object): Promise<void> {
+    this.#process.open()
     await super._open(options)
     await super._batch(this.#process.disk.rows(), {})
   }
 
   override async _close(): Promise<void> {
-    this.#process.end(false, new ClosedError('the engine was closed'))
+    await this.#process.close()
     await super._close()
   }
 

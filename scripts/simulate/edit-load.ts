@@ -21,7 +21,12 @@ const kinds = { float: 'float', int: 'int', bool: 'bool', string: 'text' } as co
 const conflictsSeen = 20
 
 /** Edits for as long as the action says; `pool`: records to choose from. A node that is down is not edited on. */
-export async function editLoad(load: Load, name: EditName, action: EditAction, pool: readonly Reading[]): Promise<void> {
+export async function editLoad(
+  load: Load,
+  name: EditName,
+  action: EditAction,
+  pool: readonly Reading[],
+): Promise<void> {
   const { clock, node } = load
   const periodMs = 1_000 / action.rate
   const endMs = clock.monotonicMs() + action.for
@@ -39,7 +44,8 @@ async function edit(load: Load, name: EditName, pool: readonly Reading[]): Promi
   } catch (error) {
     if (!(error instanceof HedgerowError)) throw error
     if (error instanceof ConflictError) counts.refused += 1
-    else if (node.running !== undefined && error.code !== 'CLOSED') problem(`${node.name} refused to ${name}: ${error.message}`)
+    else if (node.running !== undefined && error.code !== 'CLOSED')
+      problem(`${node.name} refused to ${name}: ${error.message}`)
     else counts.interrupted += 1
   }
 }
@@ -56,8 +62,11 @@ async function amendOrRemove(load: Load, name: 'amend' | 'remove', pool: readonl
   const { sensor, time, seen } = before
   const why = `simulated ${name} ${counts.amended + counts.removed}`
   if (name === 'remove') {
-    await submit(load, before, before.fields.map(({ field }) => field), (calls, signal) =>
-      calls.remove({ sensor, time, seen, why }, { signal }),
+    await submit(
+      load,
+      before,
+      before.fields.map(({ field }) => field),
+      (calls, signal) => calls.remove({ sensor, time, seen, why }, { signal }),
     )
     counts.removed += 1
     return
@@ -95,7 +104,9 @@ async function resolve(load: Load): Promise<void> {
 /** One of the values, the word of one node, or none of them. */
 function choose({ readings, amendments }: FieldView, random: Random): ResolveRequest['choice'] {
   if (random.uniform() < 0.2) return { remove: true }
-  const stated = [...readings.filter(({ covered }) => !covered), ...amendments].filter(({ value }) => value !== undefined)
+  const stated = [...readings.filter(({ covered }) => !covered), ...amendments].filter(
+    ({ value }) => value !== undefined,
+  )
   const sayings = new Map<NodeId, number>()
   for (const { nodes } of readings) for (const node of nodes) sayings.set(node, (sayings.get(node) ?? 0) + 1)
   for (const { by } of amendments) sayings.set(by, (sayings.get(by) ?? 0) + 1)

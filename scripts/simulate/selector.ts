@@ -16,7 +16,7 @@ export const selectorSchema: z.ZodUnion<readonly [typeof one, z.ZodArray<typeof 
 /** Gives the numbers of the named nodes, ascending, each once. Throws `InvalidInputError` for one that does not exist. */
 export function selectNodes(selector: Selector | readonly Selector[], nodes: number): number[] {
   const selected = new Set<number>()
-  for (const part of [selector].flat(2) as (number | string)[])
+  for (const part of [selector].flat(2))
     for (const node of numbersOf(part, nodes)) {
       if (node >= nodes) throw new InvalidInputError(`there is no node ${node}: they are 0 to ${nodes - 1}`)
       selected.add(node)

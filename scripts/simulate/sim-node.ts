@@ -7,12 +7,13 @@ import {
   type Node,
   type Operations,
 } from '../../src/gateway/index.ts'
-import { sideKeys } from '../../src/gateway/side-keys.ts'
-import { ClosedError, NotFoundError, type NodeId } from '../../src/model/index.ts'
+import { ClosedError, HedgerowError, NotFoundError, type NodeId } from '../../src/model/index.ts'
 import {
   createNodeKey,
+  rememberAddresses,
   signerOf,
   type Identity,
+  type Network,
   type NodeKey,
   type SeededRandom,
   type SimulatedWorld,
@@ -20,8 +21,9 @@ import {
 } from '../../src/peer/index.ts'
 import { issueCertificate, type StoreLog } from '../../src/store/index.ts'
 import type { Acknowledged } from './acknowledged.ts'
+import type { AddressBook } from './addresses.ts'
 import { SimulatedDisk } from './crashable-level.ts'
-import { countTraffic, type Traffic } from './traffic.ts'
+import { siteNetwork, type Traffic } from './traffic.ts'
 
 /** What all nodes of a simulation share. */
 export interface Surroundings {
@@ -29,14 +31,15 @@ export interface Surroundings {
   readonly random: SeededRandom
   readonly world: SimulatedWorld
   readonly traffic: Traffic
+  readonly book: AddressBook
   readonly acknowledged: Acknowledged
   readonly syncMs: readonly [number, number]
   readonly gossip: boolean
   readonly reconciliation: boolean
   readonly keepActors: boolean
-  log(node: number, level: Parameters<StoreLog>[0], message: string, fields: Record<string, unknown>): void
+  readonly log: (node: number, ...line: Parameters<StoreLog>) => void
   /** Something happened that no fault of the scenario explains. */
-  problem(what: string): void
+  readonly problem: (what: string) => void
 }
 
 interface Run {
@@ -113,17 +116,16 @@ export class SimulatedNode {
           entries: [certificates[i] as Uint8Array],
         },
         entries: [...identity.entries, ...certificates],
-        addresses: [],
       })
   }
 
   /** Joins as a person does: asks a running admin for an invite, and redeems it; tries again when the network fails. */
   async join(via: SimulatedNode): Promise<void> {
-    const { clock, world } = this.#surroundings
+    const { clock } = this.#surroundings
     const { signal } = new AbortController()
     let code: string | undefined
     for (let attempt = 1; ; attempt++) {
-      const network = world.network(this.key.node)
+      const network = this.#network(this.key.node)
       try {
         code ??= (await via.ask(({ calls }) => calls.invite({ role: 'writer', expiresMs: inviteMs }, { signal }))).code
         await network.start()
@@ -134,11 +136,12 @@ export class SimulatedNode {
           this.key,
         )
         await network.stop()
-        await this.#settleIn(joined)
+        await this.#settleIn(joined, joined)
         break
       } catch (error) {
         await network.stop()
-        if (attempt === joinAttempts) throw error
+        if (!(error instanceof HedgerowError) || attempt === joinAttempts) throw error
+        this.#log('info', 'joining failed', { attempt, reason: error.message })
       }
       await clock.sleep(joinPauseMs)
     }
@@ -146,20 +149,20 @@ export class SimulatedNode {
   }
 
   /** Makes the store of a directory that becomes this identity's. */
-  async #settleIn({
-    identity,
-    entries,
-    addresses,
-  }: {
-    readonly identity: Identity
-    readonly entries: readonly Uint8Array[]
-    readonly addresses: readonly string[]
-  }): Promise<void> {
+  async #settleIn(
+    { identity, entries }: { readonly identity: Identity; readonly entries: readonly Uint8Array[] },
+    known?: { readonly inviter: NodeId; readonly addresses: readonly string[] },
+  ): Promise<void> {
     const store = await createSiteStore(identity, this.#storeOptions())
     await store.members.add(entries)
-    await store.side.put(sideKeys.knownAddresses, [...addresses])
+    if (known !== undefined) await rememberAddresses(store, known.inviter, known.addresses)
     await store.close()
     this.#identity = identity
+  }
+
+  #network(node: NodeId, tag?: string): Network {
+    const { world, traffic, book } = this.#surroundings
+    return siteNetwork(world.network(node, tag === undefined ? {} : { tag }), traffic, book)
   }
 
   #storeOptions(): Parameters<typeof createSiteStore>[1] {
@@ -170,20 +173,22 @@ export class SimulatedNode {
     if (this.#run !== undefined) return
     const identity = this.#identity
     if (identity === undefined) throw new NotFoundError(`${this.name} has not joined yet`)
-    const { clock, world, traffic, acknowledged, gossip, reconciliation, keepActors, problem } = this.#surroundings
+    const { clock, acknowledged, gossip, reconciliation, keepActors, problem } = this.#surroundings
+    const ended = new AbortController()
     const node = await openNode({
       mode: 'run',
       clock,
       random: this.#random,
-      log: this.#log,
+      // What is tidied up behind a power cut says nothing to anybody.
+      log: (...line) => ended.signal.aborted || this.#log(...line),
       engine: () => this.disk.engine(),
       identity,
-      network: ({ node: id, site }) => countTraffic(world.network(id, { tag: site }), traffic),
+      network: ({ node: id, site }) => this.#network(id, site),
       gossip,
       reconciliation,
       unsafeKeepActors: keepActors,
     })
-    const run: Run = { node, ended: new AbortController() }
+    const run: Run = { node, ended }
     this.#run = run
     node.store.onChange((change) => {
       if (this.#run === run) acknowledged.changed(this.number, change, clock.monotonicMs())

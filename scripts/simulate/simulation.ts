@@ -9,6 +9,7 @@ import {
   type VirtualClock,
 } from '../../src/peer/index.ts'
 import { Acknowledged } from './acknowledged.ts'
+import { addressBook } from './addresses.ts'
 import { appendLoad, type Load } from './append-load.ts'
 import { compareNodes } from './compare.ts'
 import { readContents } from './contents.ts'
@@ -19,15 +20,17 @@ import { selectNodes, type Selector } from './selector.ts'
 import { SimulatedNode } from './sim-node.ts'
 import { noTraffic } from './traffic.ts'
 
+/** One line of a node's log, with the simulated time, ms. */
+export interface LogLine {
+  readonly ms: number
+  readonly node: number
+  readonly level: string
+  readonly message: string
+  readonly fields: Record<string, unknown>
+}
+
 export interface SimulationOptions {
-  /** Gets the nodes' log with the simulated time, ms. */
-  readonly log?: (line: {
-    readonly ms: number
-    readonly node: number
-    readonly level: string
-    readonly message: string
-    readonly fields: Record<string, unknown>
-  }) => void
+  readonly log?: (line: LogLine) => void
 }
 
 /** When all simulations begin: the wall clock of their nodes. */
@@ -68,6 +71,7 @@ class Simulation {
       random: this.#random,
       world: this.#world,
       traffic: this.#traffic,
+      book: addressBook(() => this.#nodes.map(({ id }) => id)),
       acknowledged: this.#acknowledged,
       syncMs: disk.syncMs,
       gossip,
@@ -96,9 +100,9 @@ class Simulation {
   }
 
   async #foundSite(): Promise<void> {
-    const [founder, ...others] = this.#nodes.slice(0, this.#scenario.founded ?? this.#nodes.length)
-    await founder?.found(others)
-    await Promise.all([founder, ...others].map((node) => node?.start()))
+    const members = this.#nodes.slice(0, this.#scenario.founded)
+    await members[0]?.found(members.slice(1))
+    await Promise.all(members.map((node) => node.start()))
   }
 
   /** Runs the clock until the work is done; throws what it threw. */
@@ -209,7 +213,10 @@ class Simulation {
   #pool(size: number, label: string): Acknowledged['known'] {
     const known = this.#acknowledged.known
     const random = this.#random.fork(`${label} pool`)
-    return Array.from({ length: Math.min(size, known.length) }, () => known[Math.floor(random.uniform() * known.length)]!)
+    return Array.from(
+      { length: Math.min(size, known.length) },
+      () => known[Math.floor(random.uniform() * known.length)]!,
+    )
   }
 
   /** What this node's disk wrote after `sinceMs` is gone; what no other running node has of it cannot come back. */
@@ -225,7 +232,8 @@ class Simulation {
     const { name, seed, duration, settle } = this.#scenario
     const settledMs = await this.#settle(settle)
     // A node that stays down may hold what nobody else has.
-    for (const node of this.#nodes) if (node.isMember && node.running === undefined) await this.#forgive(node, -Infinity)
+    for (const node of this.#nodes)
+      if (node.isMember && node.running === undefined) await this.#forgive(node, -Infinity)
     const live = this.#nodes.filter((node) => node.running !== undefined)
     const contents = await Promise.all(
       live.map(async (node) => ({ name: node.name, contents: await readContents(node.running!.store) })),

@@ -66,7 +66,7 @@ export function frameLength(length: number): Buffer {
 export function readFrames(bytes: Uint8Array): Buffer[] {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   const items: Buffer[] = []
-  for (let at = 0; at < buffer.length; ) {
+  for (let at = 0; at < buffer.length;) {
     if (at + 4 > buffer.length) throw new ShapeError('frames')
     const length = buffer.readUInt32BE(at)
     if (length > buffer.length - at - 4) throw new ShapeError('frames')

@@ -36,7 +36,7 @@ class DirectoryStorage implements VaultStorage {
     })
   }
 
-  put(name: string, bytes: Uint8Array): Promise<boolean> {
+  async put(name: string, bytes: Uint8Array): Promise<boolean> {
     const path = this.#path(name)
     return this.#explaining('write', name, async () => {
       await this.#checkRoot()
@@ -60,16 +60,18 @@ class DirectoryStorage implements VaultStorage {
     })
   }
 
-  get(name: string, maxBytes: number): Promise<Uint8Array | undefined> {
+  async get(name: string, maxBytes: number): Promise<Uint8Array | undefined> {
     return this.#reading(name, async (file) => {
       const { size } = await file.stat()
       if (size > maxBytes)
-        throw new DamagedError(`${name} in vault ${this.location} has ${size} bytes: no such file of a vault is that long`)
+        throw new DamagedError(
+          `${name} in vault ${this.location} has ${size} bytes: no such file of a vault is that long`,
+        )
       return readFully(file, 0, size)
     })
   }
 
-  getRange(name: string, offset: number, length: number): Promise<Uint8Array | undefined> {
+  async getRange(name: string, offset: number, length: number): Promise<Uint8Array | undefined> {
     return this.#reading(name, (file) => readFully(file, offset, length))
   }
 
@@ -102,7 +104,7 @@ class DirectoryStorage implements VaultStorage {
     }
   }
 
-  delete(name: string): Promise<boolean> {
+  async delete(name: string): Promise<boolean> {
     const path = this.#path(name)
     return this.#explaining('delete', name, async () => {
       if ((await this.stat(name)) === undefined) return false
@@ -137,7 +139,9 @@ class DirectoryStorage implements VaultStorage {
     const root = `${dev}:${ino}`
     this.#root ??= root
     if (this.#root !== root)
-      throw new StorageError(`the disk of vault ${this.location} was unmounted or replaced: mount it and run the backup again`)
+      throw new StorageError(
+        `the disk of vault ${this.location} was unmounted or replaced: mount it and run the backup again`,
+      )
   }
 
   async #makeDirectory(path: string): Promise<void> {

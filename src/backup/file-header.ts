@@ -27,7 +27,11 @@ export function fileHeader(type: FileType, encryption: Encryption): Buffer {
  */
 export function checkHeader(bytes: Uint8Array, type: FileType, file: string, encryption?: Encryption): void {
   const header = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, headerBytes))
-  if (header.length < headerBytes || !header.subarray(0, 4).equals(magic) || header.toString('latin1', 4, 5) !== letters[type])
+  if (
+    header.length < headerBytes ||
+    !header.subarray(0, 4).equals(magic) ||
+    header.toString('latin1', 4, 5) !== letters[type]
+  )
     throw new DamagedError(`${file} is damaged: it does not begin as a file of a vault does`)
   const version = header[5] as number
   if (version > formatVersion)

@@ -28,7 +28,12 @@ export function slotKindOf(secret: VaultSecret): SlotKind {
 }
 
 /** Wraps the master key; gives the bytes of the slot's file. */
-export async function wrapKey(vault: Uint8Array, master: Uint8Array, secret: VaultSecret, random: Random): Promise<Buffer> {
+export async function wrapKey(
+  vault: Uint8Array,
+  master: Uint8Array,
+  secret: VaultSecret,
+  random: Random,
+): Promise<Buffer> {
   const kind = slotKindOf(secret)
   const salt = Buffer.from(random.bytes(saltBytes))
   const nonce = Buffer.from(random.bytes(nonceBytes))

@@ -22,8 +22,12 @@ export function writeRecoveryPhrase(secret: Uint8Array): string {
 
 /** Throws `WrongKeyError` where the phrase has a typing error. */
 export function readRecoveryPhrase(phrase: string): Buffer {
-  const text = phrase.toUpperCase().replaceAll(/[\s\-–]/g, '').replaceAll('O', '0').replaceAll(/[IL]/g, '1')
-  const values = [...text].map((character) => alphabet.indexOf(character))
+  const text = phrase
+    .toUpperCase()
+    .replaceAll(/[\s\-–]/g, '')
+    .replaceAll('O', '0')
+    .replaceAll(/[IL]/g, '1')
+  const values = Array.from(text, (character) => alphabet.indexOf(character))
   const digits = values.map((value) => value.toString(2).padStart(5, '0')).join('')
   const secret = Buffer.alloc(recoveryBytes)
   if (text.length === characters && !values.includes(-1)) {

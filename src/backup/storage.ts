@@ -1,6 +1,6 @@
 /**
  * Where a vault's files lie: a directory, later a bucket. Small on purpose: files are written once, whole, under a name
- * that is theirs alone, and never changed. `test/contracts/vault-storage.ts` has the promises as tests.
+ * that is theirs alone, and never changed. `test/contracts/vault.ts` has the promises as tests.
  */
 import { InvalidInputError } from '../model/index.ts'
 

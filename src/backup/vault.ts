@@ -1,16 +1,19 @@
 /** Making and opening vaults. What is in them is the other files' business. */
-import {
-  DamagedError,
-  InvalidInputError,
-  NotFoundError,
-  WrongKeyError,
-  type Random,
-} from '../model/index.ts'
+import { DamagedError, InvalidInputError, NotFoundError, WrongKeyError, type Random } from '../model/index.ts'
 import { PartNames, encryptionOf, type MasterKey } from './box.ts'
 import { asBytes, asList, asMap, asText, decodeCbor, encode } from './cbor.ts'
 import { backupLimits } from './constants.ts'
 import { checkHeader, fileHeader, headerBytes, type Encryption } from './file-header.ts'
-import { decodeSlot, masterBytes, slotKindOf, unwrapKey, withoutSum, withSum, wrapKey, type VaultSecret } from './key-slots.ts'
+import {
+  decodeSlot,
+  masterBytes,
+  slotKindOf,
+  unwrapKey,
+  withoutSum,
+  withSum,
+  wrapKey,
+  type VaultSecret,
+} from './key-slots.ts'
 import { makeRecoverySecret, writeRecoveryPhrase } from './recovery-phrase.ts'
 import type { VaultStorage } from './storage.ts'
 
@@ -68,7 +71,12 @@ export async function initVault(
   return { recoveryPhrase }
 }
 
-async function putConfig(storage: VaultStorage, id: Uint8Array, encryption: Encryption, slots: string[]): Promise<void> {
+async function putConfig(
+  storage: VaultStorage,
+  id: Uint8Array,
+  encryption: Encryption,
+  slots: string[],
+): Promise<void> {
   const config = withSum(Buffer.concat([fileHeader('config', encryption), encode({ id, slots })]))
   if (!(await storage.put(configName, config)))
     throw new InvalidInputError(`${storage.location} has just been made a vault by someone else: use that one`)
@@ -80,7 +88,9 @@ export async function readVaultConfig(storage: VaultStorage): Promise<VaultConfi
   if (bytes === undefined) {
     for await (const { name } of storage.list(''))
       if (/^(keys|packs|index|manifests)\//.test(name))
-        throw new DamagedError(`the vault ${storage.location} has lost its file ${configName}: copy it back from another copy of the vault`)
+        throw new DamagedError(
+          `the vault ${storage.location} has lost its file ${configName}: copy it back from another copy of the vault`,
+        )
     throw new NotFoundError(
       `there is no vault at ${storage.location}: if it is on a disk that can be removed, mount it; a new one is made with "hedgerow vault init ${storage.location}"`,
     )

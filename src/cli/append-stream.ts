@@ -27,7 +27,10 @@ export interface AppendTotals {
  * their flush is durable, so batches that one flush took along are acknowledged as one. Memory is bounded: reading pauses
  * while `appendLimits.batches` are under way.
  */
-export async function appendStream(input: AsyncIterable<Uint8Array>, options: AppendStreamOptions): Promise<AppendTotals> {
+export async function appendStream(
+  input: AsyncIterable<Uint8Array>,
+  options: AppendStreamOptions,
+): Promise<AppendTotals> {
   const { client, onAcknowledged } = options
   const stamp = stamper(options.clock)
   const underWay = new Set<Promise<void>>()

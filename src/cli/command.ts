@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { createContext, type CommandResult, type Context } from './context.ts'
+import type { CommandResult, Context } from './context.ts'
 
 /** Runs a command's code; set by `main`, which owns signals and the exit code. */
 export interface Runner {
@@ -7,22 +7,24 @@ export interface Runner {
 }
 
 /** Makes a commander action of a command's code: `code(context, options, …arguments)`. */
-export function action<Options, Arguments extends unknown[]>(
+export function action(
   runner: Runner,
-  code: (context: Context, options: Options, ...args: Arguments) => Promise<CommandResult>,
+  // What commander hands over is what the command declares: each command's code says its types.
+  code: (context: Context, options: never, ...args: never[]) => Promise<CommandResult>,
 ): (...args: unknown[]) => Promise<void> {
   return async (...args) => {
     const command = args.at(-1) as Command
-    const options = args.at(-2) as Options
-    await runner.run(command, (context) => code(context, options, ...(args.slice(0, -2) as Arguments)))
+    const options = args.at(-2) as never
+    await runner.run(command, (context) => code(context, options, ...(args.slice(0, -2) as never[])))
   }
 }
 
-export { createContext }
-
 /** Adds examples to a command's help. */
 export function examples(command: Command, ...lines: readonly string[]): Command {
-  return command.addHelpText('after', `\nExample${lines.length > 1 ? 's' : ''}:\n${lines.map((line) => `  ${line}`).join('\n')}`)
+  return command.addHelpText(
+    'after',
+    `\nExample${lines.length > 1 ? 's' : ''}:\n${lines.map((line) => `  ${line}`).join('\n')}`,
+  )
 }
 
 /** Collects an option that may come several times. */

@@ -22,11 +22,11 @@ export interface Context {
   /** Named by `--dir` or HEDGEROW_DIR. */
   readonly namedDir: string | undefined
   /** The directory that holds a store; throws `NotFoundError` (exit 10) if none does. */
-  dir(): string
+  readonly dir: () => string
   /** Where `init`, `join`, `start` and `restore` make one: the named directory, else ./hedgerow-data. */
-  newDir(): string
+  readonly newDir: () => string
   /** The node of `dir()`: the one that runs there, or else the store opened by this process. */
-  client(): Promise<NodeClient>
+  readonly client: () => Promise<NodeClient>
 }
 
 /** What a command's code gives: nothing is success. */

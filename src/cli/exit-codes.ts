@@ -1,11 +1,5 @@
 import { CommanderError } from 'commander'
-import {
-  HedgerowError,
-  LockedError,
-  NotFoundError,
-  UsageError,
-  WrongKeyError,
-} from '../model/index.ts'
+import { HedgerowError, LockedError, NotFoundError, UsageError, WrongKeyError } from '../model/index.ts'
 
 /** What the process ends with; listed in docs/errors.md. */
 export const exitCodes = {

@@ -1,5 +1,5 @@
 /** `JSON.rawJSON` (ECMAScript proposal JSON.parse source text access, in Node since 21) is not in TypeScript's libraries yet. */
-const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown }
+const { rawJSON } = JSON as unknown as { readonly rawJSON: (text: string) => unknown }
 
 /** Writes JSON in which 64-bit integers keep all their digits, −0 its sign, and bytes are base64. */
 export function toJson(value: unknown): string {

@@ -18,7 +18,9 @@ function readable(): DestinationStream {
   return {
     write(line) {
       const { level, time, msg, ...fields } = JSON.parse(line) as { level: number; time: string; msg: string }
-      const details = Object.entries(fields).map(([name, value]) => ` ${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+      const details = Object.entries(fields).map(
+        ([name, value]) => ` ${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+      )
       process.stderr.write(`${time} ${(names[level] ?? String(level)).padEnd(5)} ${msg}${details.join('')}\n`)
     },
   }

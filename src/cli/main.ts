@@ -1,10 +1,10 @@
-import { Command, CommanderError } from 'commander'
+import { CommanderError } from 'commander'
 import { HedgerowError } from '../model/index.ts'
-import { createContext, type Runner } from './command.ts'
-import { commands } from './commands/index.ts'
+import type { Runner } from './command.ts'
+import { createContext } from './context.ts'
 import { exitCodeOf, exitCodes } from './exit-codes.ts'
 import { Output } from './output.ts'
-import { version } from './version.ts'
+import { program } from './program.ts'
 
 /** Runs a command line and ends the process with its exit code: the only place that does. */
 export function main(argv: readonly string[]): void {
@@ -33,7 +33,8 @@ async function run(argv: readonly string[]): Promise<number> {
   try {
     await program(runner).parseAsync([...argv], { from: 'user' })
   } catch (error) {
-    if (signals.signal.aborted && error === signals.signal.reason) return signals.exitCode()
+    // Whatever a command says of being interrupted, that is the reason.
+    if (signals.signal.aborted) return signals.exitCode()
     exitCode = exitCodeOf(error)
     // Commander has said what is wrong with the command line itself.
     if (!(error instanceof CommanderError)) report(error, output ?? new Output({ json: false, quiet: false }))
@@ -51,22 +52,6 @@ function report(error: unknown, output: Output): void {
   // A fault of ours needs its place; a condition we know is said in full by its message.
   if (!known && error instanceof Error && (error as NodeJS.ErrnoException).syscall === undefined)
     process.stderr.write(`${error.stack ?? ''}\n`)
-}
-
-function program(runner: Runner): Command {
-  const root = new Command('hedgerow')
-    .description('Keeps sensor records alive without a server: one node per gateway, no one in charge.')
-    .version(version, '-V, --version')
-    .option('--dir <dir>', "the node's directory (else HEDGEROW_DIR, ./hedgerow-data, /var/lib/hedgerow)")
-    .option('--json', 'one JSON object, or NDJSON for sequences')
-    .option('-q, --quiet', 'data and errors only')
-    .option('-y, --yes', 'answer questions with yes')
-    .showHelpAfterError('(run it with --help for its options and an example)')
-    .showSuggestionAfterError()
-    .configureHelp({ showGlobalOptions: true })
-    .exitOverride()
-  for (const add of commands) add(root, runner)
-  return root
 }
 
 interface Signals {

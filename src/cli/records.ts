@@ -109,7 +109,11 @@ function wideTable(records: readonly RecordItem[]): Laid {
     return unit === undefined || others.length > 0 ? name : `${name} [${unit}]`
   }
   return {
-    columns: [{ title: 'time' }, { title: 'sensor' }, ...names.map((name) => ({ title: title(name), align: 'right' as const }))],
+    columns: [
+      { title: 'time' },
+      { title: 'sensor' },
+      ...names.map((name) => ({ title: title(name), align: 'right' as const })),
+    ],
     rows: records.map(({ time, sensor, fields }) => {
       const cells = new Map(fields.map((field) => [field.field, cellText(field)]))
       return [formatTime(time), sensor, ...names.map((name) => cells.get(name) ?? '')]
@@ -123,7 +127,12 @@ function listTable(records: readonly RecordItem[]): Laid {
     rows: records.map(({ time, sensor, fields }) => [
       formatTime(time),
       sensor,
-      fields.map((field) => `${field.field}=${cellText(field)}${field.shown?.unit === undefined ? '' : ` ${field.shown.unit}`}`).join('  '),
+      fields
+        .map(
+          (field) =>
+            `${field.field}=${cellText(field)}${field.shown?.unit === undefined ? '' : ` ${field.shown.unit}`}`,
+        )
+        .join('  '),
     ]),
   }
 }

@@ -30,16 +30,23 @@ export async function passphrase({ purpose, file, confirm = false }: PassphraseS
   return first
 }
 
+/** Gets a vault's recovery phrase from `--recovery-phrase-file`, HEDGEROW_RECOVERY_PHRASE_FILE or HEDGEROW_RECOVERY_PHRASE, if it is there. */
+export function recoveryPhrase(file: string | undefined): string | undefined {
+  const path = file ?? process.env['HEDGEROW_RECOVERY_PHRASE_FILE']
+  if (path !== undefined && path !== '') return nonEmpty(readSecret(path), path)
+  return process.env['HEDGEROW_RECOVERY_PHRASE']
+}
+
 function readSecret(path: string): string {
   try {
     return readFileSync(path, 'utf8').replace(/\r?\n$/, '')
   } catch (cause) {
-    throw new UsageError(`the passphrase file ${path} cannot be read: ${(cause as Error).message}`, { cause })
+    throw new UsageError(`the file ${path} cannot be read: ${(cause as Error).message}`, { cause })
   }
 }
 
 function nonEmpty(secret: string, source: string): string {
-  if (secret === '') throw new UsageError(`the passphrase in ${source} is empty`)
+  if (secret === '') throw new UsageError(`the secret in ${source} is empty`)
   return secret
 }
 

@@ -8,6 +8,7 @@ import {
   type ValueType,
 } from '../model/index.ts'
 import type { RecordView, Store } from '../store/index.ts'
+import { createBackupOf } from './backup-operations.ts'
 import type { Directory } from './directory.ts'
 import { inviteAnother } from './invite-another.ts'
 import { joinRunningSite } from './join-directory.ts'
@@ -19,9 +20,9 @@ import { nodeStatus, whoAmI } from './status.ts'
 export interface AnswerParts {
   readonly environment: NodeEnvironment
   /** The node as it is now; waits while it changes its site. */
-  current(): Promise<Node>
+  readonly current: () => Promise<Node>
   /** Closes store and peer, changes the directory, opens them again. */
-  moveSite(move: (dir: Directory) => Promise<void>): Promise<void>
+  readonly moveSite: (move: (dir: Directory) => Promise<void>) => Promise<void>
 }
 
 export function nodeOperations(parts: AnswerParts): Operations {
@@ -35,7 +36,8 @@ export function nodeOperations(parts: AnswerParts): Operations {
         return null
       },
       amend: async (request) => {
-        if (request.create !== true) await requireRecord(await store(), request.sensor, request.time, ', or make it with --create')
+        if (request.create !== true)
+          await requireRecord(await store(), request.sensor, request.time, ', or make it with --create')
         return plain(await (await store()).amend(request))
       },
       remove: async (request) => {
@@ -81,6 +83,9 @@ export function nodeOperations(parts: AnswerParts): Operations {
       async *sensors({ patterns = [] }) {
         yield* (await store()).sensors(patterns)
       },
+      async *backupCreate(input, { signal }) {
+        yield* createBackupOf(await current(), input, parts.environment, signal)
+      },
     },
   }
 }
@@ -101,9 +106,13 @@ const nearestShown = 3
 /** Throws `InvalidInputError` with the nearest times unless a record, removed or not, is there. */
 async function requireRecord(store: Store, sensor: SensorId, time: TimeUs, wayOut = ''): Promise<RecordView> {
   const patterns = [sensor as string as SensorPattern]
-  for await (const record of store.query({ patterns, from: time, to: time + 1, includeRemoved: true, limit: 1 })) return record
+  for await (const record of store.query({ patterns, from: time, to: time + 1, includeRemoved: true, limit: 1 }))
+    return record
   const nearest = await store.nearest(sensor, time, nearestShown)
   const known = nearest.map(formatTime).join(', ')
-  const hint = nearest.length === 0 ? `there are no records of ${sensor}: see hedgerow sensors` : `the nearest are at ${known}: name one of them`
+  const hint =
+    nearest.length === 0
+      ? `there are no records of ${sensor}: see hedgerow sensors`
+      : `the nearest are at ${known}: name one of them`
   throw new InvalidInputError(`no record of ${sensor} at ${formatTime(time)}; ${hint}${wayOut}`)
 }

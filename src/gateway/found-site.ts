@@ -26,7 +26,10 @@ export interface SiteStoreOptions {
 
 /** Makes an empty store of the identity's site that knows the identity's certificates. */
 export function createSiteStore(identity: Identity, options: SiteStoreOptions): Promise<Store> {
-  return createStore({ ...options, signer: signerOf(identity) }, { site: identity.site, members: [...identity.entries] })
+  return createStore(
+    { ...options, signer: signerOf(identity) },
+    { site: identity.site, members: [...identity.entries] },
+  )
 }
 
 export interface FoundOptions {
@@ -66,7 +69,9 @@ export async function putStore(
 /** Throws unless neither store nor identity lies there. */
 export function requireEmpty(dir: Directory): void {
   if (holdsStore(dir.path))
-    throw new NotAllowedError(`${dir.path} holds a store already: name another directory with --dir, or go on with this one`)
+    throw new NotAllowedError(
+      `${dir.path} holds a store already: name another directory with --dir, or go on with this one`,
+    )
   if (holdsIdentity(dir.path))
     throw new NotAllowedError(
       `${dir.path} holds an identity but no store: restore a backup there, or move ${dir.identity} away`,

@@ -1,5 +1,12 @@
 import { readFile } from 'node:fs/promises'
-import { InvalidInputError, NotAllowedError, NotFoundError, WrongSiteError, type Clock, type Random } from '../model/index.ts'
+import {
+  InvalidInputError,
+  NotAllowedError,
+  NotFoundError,
+  WrongSiteError,
+  type Clock,
+  type Random,
+} from '../model/index.ts'
 import { exportIdentity, importIdentity, readIdentity, writeIdentity, type Identity } from '../peer/index.ts'
 import { openStore } from '../store/index.ts'
 import { holdsStore, levelEngine, makeDirectory, namingHolder, requireStore } from './directory.ts'
@@ -45,7 +52,9 @@ export async function importDirectoryIdentity(
     )
   const engine = levelEngine(dir.store)
   const store = await namingHolder(dir, () =>
-    holdsStore(dir.path) ? openStore({ ...environment, engine }) : createSiteStore(identity, { ...environment, engine }),
+    holdsStore(dir.path)
+      ? openStore({ ...environment, engine })
+      : createSiteStore(identity, { ...environment, engine }),
   )
   try {
     if (store.site !== identity.site)

@@ -3,7 +3,14 @@ import { createReadStream } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import { InvalidInputError, readingBytes, type Reading, type SensorId, type TimeUs } from '../model/index.ts'
-import { defaultProfile, parseProfile, readCsv, type CsvProfile, type ReadCounts, type RowFault } from './formats/index.ts'
+import {
+  defaultProfile,
+  parseProfile,
+  readCsv,
+  type CsvProfile,
+  type ReadCounts,
+  type RowFault,
+} from './formats/index.ts'
 import type { NodeClient } from './operations.ts'
 
 /** Readings and bytes of them that go to the store at once: bounds memory, and one flush takes them along. */
@@ -52,7 +59,15 @@ export interface ImportFileOptions {
   readonly onProgress?: (bytes: number, totalBytes: number, readings: number) => void
 }
 
-const nothing: ReadCounts = { rows: 0, readings: 0, faults: 0, emptyRows: 0, withoutValues: 0, missingValues: 0, cutTimes: 0 }
+const nothing: ReadCounts = {
+  rows: 0,
+  readings: 0,
+  faults: 0,
+  emptyRows: 0,
+  withoutValues: 0,
+  missingValues: 0,
+  cutTimes: 0,
+}
 
 /**
  * Takes a CSV file into a node: good rows are appended, bad ones reported. Memory is bounded whatever the file holds. When
@@ -149,6 +164,7 @@ function unreadable(path: string, cause: unknown): unknown {
   const { code } = cause as NodeJS.ErrnoException
   if (code === 'ENOENT') return new InvalidInputError(`there is no file ${path}`, { cause })
   if (code === 'EISDIR') return new InvalidInputError(`${path} is a directory: name the files in it`, { cause })
-  if (code === 'EACCES') return new InvalidInputError(`${path} cannot be read: its permissions do not allow it`, { cause })
+  if (code === 'EACCES')
+    return new InvalidInputError(`${path} cannot be read: its permissions do not allow it`, { cause })
   return cause
 }

@@ -1,4 +1,13 @@
 /** The gateway: puts the parts together into a node, and holds what it says to the outside world. */
+export {
+  initVaultAt,
+  isEncrypted,
+  listVault,
+  restoreFrom,
+  verifyVault,
+  type BackupCreateInput,
+  type BackupSecret,
+} from './backup-operations.ts'
 export { openClient } from './client.ts'
 export { defaultName, createSiteStore, foundIdentity, initDirectory } from './found-site.ts'
 export { holdsStore } from './directory.ts'
@@ -30,6 +39,7 @@ export {
   type RowFault,
   type UntimedReading,
 } from './formats/index.ts'
+export type { BackupInfo } from '../backup/index.ts'
 export type {
   Amendment,
   AppendResult,

@@ -63,7 +63,9 @@ async function lookAt(
   if (!holdsStore(dir.path)) {
     // Left by a store that is gone: its own site will want it back.
     if (identity !== undefined)
-      throw new NotAllowedError(`${dir.path} holds an identity but no store: move ${dir.identity} away before joining with a new one`)
+      throw new NotAllowedError(
+        `${dir.path} holds an identity but no store: move ${dir.identity} away before joining with a new one`,
+      )
     return { taken: 0 }
   }
   const store = await namingHolder(dir, () => openStore({ ...environment, engine: levelEngine(dir.store) }))

@@ -1,5 +1,14 @@
-import { NetworkError, NotAllowedError, type Clock, type NodeId, type Random } from '../model/index.ts'
-import { createNodeKey, createLibp2pNetwork, decodeInvite, redeemInvite, type Identity, type Invite, type Network, type NodeKey } from '../peer/index.ts'
+import { NetworkError, NotAllowedError, type Clock, type Random } from '../model/index.ts'
+import {
+  createNodeKey,
+  createLibp2pNetwork,
+  decodeInvite,
+  redeemInvite,
+  type Identity,
+  type Invite,
+  type Network,
+  type NodeKey,
+} from '../peer/index.ts'
 import { inspectEntry, type StoreLog } from '../store/index.ts'
 import type { SiteChange } from './site-change.ts'
 
@@ -32,7 +41,8 @@ export async function redeem(
   key: NodeKey = createNodeKey(options.random),
 ): Promise<Joined> {
   const invite = decodeInvite(code)
-  if (invite.inviter === key.node) throw new NotAllowedError('this node made this invite itself: use it on another gateway')
+  if (invite.inviter === key.node)
+    throw new NotAllowedError('this node made this invite itself: use it on another gateway')
   const { entries, inviter, addresses, records } = await withNetwork(invite, key, options, (network, signal) =>
     redeemInvite({ network, invite, name, signal }),
   )
@@ -41,7 +51,15 @@ export async function redeem(
     .map((entry) => inspectEntry(entry).certificate)
     .findLast((certificate) => certificate?.node === inviter)?.name
   const { node, publicKey, privateSeed } = key
-  const identity: Identity = { node, publicKey, privateSeed, site: invite.site, psk: invite.psk, name, entries: certificates }
+  const identity: Identity = {
+    node,
+    publicKey,
+    privateSeed,
+    site: invite.site,
+    psk: invite.psk,
+    name,
+    entries: certificates,
+  }
   return {
     identity,
     entries,
@@ -60,7 +78,12 @@ async function withNetwork<T>(
 ): Promise<T> {
   const timeout = new AbortController()
   const timer = clock.setTimer(
-    () => timeout.abort(new NetworkError(`the inviting node did not answer within ${redeemMs / 1000} s: does it run, and can this machine reach ${invite.addresses.join(', ') || 'it'}?`)),
+    () =>
+      timeout.abort(
+        new NetworkError(
+          `the inviting node did not answer within ${redeemMs / 1000} s: does it run, and can this machine reach ${invite.addresses.join(', ') || 'it'}?`,
+        ),
+      ),
     redeemMs,
   )
   const both = AbortSignal.any([signal, timeout.signal])

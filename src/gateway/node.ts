@@ -88,7 +88,7 @@ export async function openNode(options: NodeOptions): Promise<Node> {
     await node.open()
     return node
   } catch (error) {
-    await node.close()
+    await closeAfterFailure(() => node.close(), node.environment.log)
     throw error
   }
 }
@@ -206,7 +206,7 @@ class ComposedNode implements Node {
       const peer = this.mode === 'run' ? await this.#startPeer(identity, store, cleanup) : undefined
       return { identity, store, peer, close: () => cleanup.run() }
     } catch (error) {
-      await cleanup.run()
+      await closeAfterFailure(() => cleanup.run(), this.environment.log)
       throw error
     }
   }
@@ -283,6 +283,15 @@ class ComposedNode implements Node {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+}
+
+/** Closes what was opened before a failure. The failure itself is what the caller hears of; what closing says is logged. */
+async function closeAfterFailure(close: () => Promise<void>, log: StoreLog): Promise<void> {
+  try {
+    await close()
+  } catch (error) {
+    log('warn', 'closing after a failure failed, too', { reason: String(error) })
   }
 }
 

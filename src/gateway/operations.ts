@@ -18,6 +18,8 @@ import type {
 } from '../store/index.ts'
 import type { FieldName, NodeId, Reading, SensorId, SensorPattern, SiteId, TimeUs, ValueType } from '../model/index.ts'
 
+import type { BackupCreateInput, BackupEvent } from './backup-operations.ts'
+
 interface Operation<Input, Output> {
   readonly input: Input
   readonly output: Output
@@ -55,6 +57,7 @@ export interface Calls {
 export interface Streams {
   query: Operation<QueryInput, RecordView>
   sensors: Operation<{ readonly patterns?: readonly SensorPattern[] }, SensorSummary>
+  backupCreate: Operation<BackupCreateInput, BackupEvent>
 }
 
 export type CallName = keyof Calls

@@ -39,7 +39,14 @@ export async function planSiteChange(dir: Directory, change: SiteChange): Promis
   {
     // It holds the node's key.
     await using file = await open(temporary, 'wx', 0o600)
-    await file.writeFile(encode({ identity: { ...identity, entries: [...identity.entries] }, entries: [...entries], inviter, addresses: [...addresses] }))
+    await file.writeFile(
+      encode({
+        identity: { ...identity, entries: [...identity.entries] },
+        entries: [...entries],
+        inviter,
+        addresses: [...addresses],
+      }),
+    )
     await file.sync()
   }
   await rename(temporary, dir.joining)

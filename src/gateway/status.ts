@@ -20,7 +20,10 @@ export async function nodeStatus(node: Node, deep: boolean): Promise<NodeStatus>
   }
 }
 
-async function peersOf({ peer, store }: Node): Promise<{ readonly atRisk: number; readonly peers: readonly PeerInfo[] }> {
+async function peersOf({
+  peer,
+  store,
+}: Node): Promise<{ readonly atRisk: number; readonly peers: readonly PeerInfo[] }> {
   if (peer !== undefined) return { atRisk: await peer.atRisk(), peers: await peer.status() }
   return storedPeerStatus(store)
 }

@@ -35,7 +35,9 @@ async function vaultsBeside(store: Store, dir: Directory): Promise<string[]> {
   for await (const [name] of store.side.entries(sideKeys.vaults)) {
     const vault = name.slice(sideKeys.vaults.length)
     if (sameFileSystem(dir.path, vault) === true)
-      warnings.push(`the vault ${vault} is on the same file system as the store: one broken disk takes both. Put a vault on another disk`)
+      warnings.push(
+        `the vault ${vault} is on the same file system as the store: one broken disk takes both. Put a vault on another disk`,
+      )
   }
   return warnings
 }
@@ -46,7 +48,8 @@ async function sharedNames(store: Store): Promise<string[]> {
   const matchers = entries.map(({ pattern }) => sensorMatcher(pattern))
   const shared: string[] = []
   for await (const { sensor, nodes } of store.sensors())
-    if (nodes.length > 1 && !matchers.some((matches) => matches(sensor))) shared.push(`${sensor} (${namesOf(store, nodes)})`)
+    if (nodes.length > 1 && !matchers.some((matches) => matches(sensor)))
+      shared.push(`${sensor} (${namesOf(store, nodes)})`)
   if (shared.length === 0) return []
   return [
     `${list(shared)} ${shared.length === 1 ? 'is written by several nodes' : 'are each written by several nodes'} without a policy: if that is meant, say how to merge with "hedgerow policy set SENSOR --rule FIELD=default"; if not, rename one at its source`,
@@ -61,7 +64,9 @@ async function diskNearlyFull(dir: Directory): Promise<string[]> {
   const free = await freeBytes(dir.path)
   if (free >= 2 * limits.diskLowBytes) return []
   const megabytes = Math.floor(free / 1e6)
-  return [`the disk is nearly full: ${megabytes} MB are free, and below ${Math.ceil(limits.diskLowBytes / 1e6)} MB nothing more is taken in`]
+  return [
+    `the disk is nearly full: ${megabytes} MB are free, and below ${Math.ceil(limits.diskLowBytes / 1e6)} MB nothing more is taken in`,
+  ]
 }
 
 async function damage(store: Store): Promise<string[]> {

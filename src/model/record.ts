@@ -118,9 +118,10 @@ export function checkReading(reading: Reading): void {
     throw new LimitError(`record ${reading.sensor} at ${reading.time}: more than ${limits.recordBytes} bytes`)
 }
 
-/** Estimates the bytes of a reading before encoding: 9 a number, names and texts by their length. */
+/** Estimates the bytes of a reading before encoding: 9 a number, texts and all names at their longest in UTF-8. */
 export function readingBytes(reading: Reading): number {
-  let bytes = 16 + reading.sensor.length
-  for (const { value } of reading.fields) bytes += typeof value === 'string' ? 2 + 3 * value.length : 9
+  let bytes = 16 + 3 * reading.sensor.length
+  for (const { field, value, unit } of reading.fields)
+    bytes += (typeof value === 'string' ? 3 * value.length : 9) + field.length + 3 * (unit?.length ?? 0)
   return bytes
 }

@@ -14,8 +14,8 @@ export interface ConnectionEvents {
   readonly onAccepted: (hello: Hello) => void
   /** Both sides have let each other in. Once per connection, after `onAccepted`. */
   readonly onAdmitted: (node: NodeId) => void
-  /** An admitted node, or one about to be, is gone. */
-  readonly onClosed: (node: NodeId, error: Error) => void
+  /** A connection is gone; `admitted`: it had come as far as that. */
+  readonly onClosed: (node: NodeId, error: Error, admitted: boolean) => void
   readonly onRefused: (node: NodeId, reason: string) => void
   readonly addresses: () => readonly string[]
 }
@@ -70,7 +70,7 @@ export class Connections {
     if (connection === undefined) return
     this.#connections.delete(node)
     connection.abort.abort(error)
-    this.#events.onClosed(node, error)
+    this.#events.onClosed(node, error, connection.admitted)
   }
 
   /** Says hello once per connection. Throws `NotAllowedError` if either side does not want the other. */
@@ -87,7 +87,7 @@ export class Connections {
   async #greet(node: NodeId, connection: Connection): Promise<void> {
     try {
       const { signal } = connection.abort
-      await greet(this.#context, node, this.#events.addresses(), signal, (hello) => this.#events.onAccepted(hello))
+      await greet(this.#context, node, this.#events.addresses(), signal, (hello) => this.#accept(connection, hello))
       this.#admit(connection, node)
     } catch (error) {
       // The other side's own hello may have succeeded meanwhile.
@@ -101,7 +101,7 @@ export class Connections {
     const connection = this.#connections.get(from)
     if (connection === undefined) throw new NetworkError(`${from} is not connected`)
     yield* answerHello(this.#context, from, this.#events.addresses(), incoming, {
-      onAccepted: (hello) => this.#events.onAccepted(hello),
+      onAccepted: (hello) => this.#accept(connection, hello),
       onReady: () => this.#admit(connection, from),
       onRefused: (error) => this.#refuse(from, error),
     })
@@ -129,6 +129,12 @@ export class Connections {
   disconnect(node: NodeId, error: Error): void {
     this.closed(node, error)
     this.#close(node)
+  }
+
+  #accept(connection: Connection, hello: Hello): void {
+    if (this.#connections.get(hello.node) !== connection)
+      throw new NetworkError(`the connection with ${hello.node} ended during its hello`)
+    this.#events.onAccepted(hello)
   }
 
   #admit(connection: Connection, node: NodeId): void {

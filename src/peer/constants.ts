@@ -39,6 +39,8 @@ export const peerLimits = {
   /** Settled documents are compared again after this, ms, uniformly spread so that peers do not march in step. */
   reconcileMinMs: 30_000,
   reconcileMaxMs: 60_000,
+  /** A comparison that takes longer ends the session, ms: a million differences at some 3,000 a second. */
+  roundMs: 600_000,
 
   /** Documents in flight from one peer and in all: 4 MiB journals keep a wire busy, and memory stays bounded. */
   pullsPerPeer: 8,
@@ -50,6 +52,8 @@ export const peerLimits = {
   pullBackoffMs: 500,
   /** A pull that takes longer is given up, ms: 64 MiB at 200 kB/s. */
   pullMs: 330_000,
+  /** A pull of which nothing comes for this long is given up, ms: another node may have the document too. */
+  pullIdleMs: 20_000,
   /** Bytes of one piece of a document in transfer. */
   pieceBytes: 262_144,
   /** Changes in one transfer: twice the most that a document may have. */

@@ -2,9 +2,10 @@
  * The site as one node sees it: who belongs to it, who is there, and how every record comes to everybody. `createPeer` puts
  * it together over a `Store` and a `Network`; docs/protocol.md has the messages.
  */
-import { SitePeer, type Peer, type PeerOptions } from './peer.ts'
+import { SitePeer } from './peer.ts'
+import type { Peer, PeerOptions } from './types.ts'
 
-export type { Peer, PeerEvent, PeerOptions } from './peer.ts'
+export type * from './types.ts'
 export { storedPeerStatus, type PeerStatus } from './status.ts'
 export { rememberAddresses } from './memory.ts'
 export type { PeerLog } from './context.ts'

@@ -4,21 +4,19 @@ import {
   NetworkError,
   NotAllowedError,
   RefusedError,
-  type Clock,
   type NodeId,
-  type Random,
   type Timer,
   type TimeUs,
 } from '../model/index.ts'
 import type { Role, Store } from '../store/index.ts'
 import { Connections } from './connections.ts'
 import { peerLimits, protocols } from './constants.ts'
-import { reasonOf, Tasks, type PeerContext, type PeerLog } from './context.ts'
+import { reasonOf, Tasks, type PeerContext } from './context.ts'
 import { Dialler } from './dialler.ts'
 import { Evidence } from './evidence.ts'
 import { Gossip } from './gossip.ts'
 import { ownHello } from './hello.ts'
-import { signerOf, type Identity } from './identity.ts'
+import { signerOf } from './identity.ts'
 import { encodeInvite } from './invite-code.ts'
 import { openInvites, type Invites } from './invites.ts'
 import { answerJoin } from './join.ts'
@@ -35,57 +33,12 @@ import {
 } from './memory.ts'
 import { answerMembers, type AddressBook } from './members-exchange.ts'
 import type { Hello } from './messages.ts'
-import type { Network } from './network/index.ts'
 import { Pulls } from './pulls.ts'
 import { respondReconcile } from './reconcile.ts'
 import { Session } from './session.ts'
 import { otherMembers, timesOf, type PeerStatus } from './status.ts'
 import { answerPull } from './transfer.ts'
-
-export interface PeerOptions {
-  /** Open; closed by its owner after the peer has stopped. */
-  readonly store: Store
-  readonly identity: Identity
-  /** Not started: `start` and `stop` of the peer start and stop it. */
-  readonly network: Network
-  readonly clock: Clock
-  readonly random: Random
-  readonly log: PeerLog
-  /** Multiaddrs dialled for ever, with or without `/p2p/<node>`. */
-  readonly staticPeers?: readonly string[]
-  /** Off only for tests: then reconciliation alone delivers. */
-  readonly gossip?: boolean
-  /** Off only for tests: then gossip alone delivers, which is not enough. */
-  readonly reconciliation?: boolean
-}
-
-export type PeerEvent =
-  | { readonly type: 'peer-connected'; readonly node: NodeId }
-  | { readonly type: 'peer-disconnected'; readonly node: NodeId }
-  | { readonly type: 'peer-refused'; readonly node: NodeId; readonly reason: string }
-  /** Everything this peer has is here and acknowledged, and everything here is there. */
-  | { readonly type: 'synced'; readonly node: NodeId }
-
-/** One node's part in its site. Created, then started. */
-export interface Peer {
-  /** Throws `NotAllowedError` if this node is no member, and what the network throws if it cannot listen. */
-  start(): Promise<void>
-  /** Idempotent; waits for what is in flight. The store stays open. */
-  stop(): Promise<void>
-  addresses(): readonly string[]
-  /** Every other member that is not revoked, sorted by node id. */
-  status(): Promise<readonly PeerStatus[]>
-  /** Records of which no other node has acknowledged a synced write in its present run. */
-  atRisk(): Promise<number>
-  /** Makes an invite that this node redeems once. Throws `NotAllowedError` unless this node may certify the role. */
-  invite(options: { readonly role: Role; readonly expiresMs: number }): Promise<{
-    readonly code: string
-    readonly expires: TimeUs
-  }>
-  /** Connects to one node now and resolves when both have let each other in. */
-  connect(addresses: readonly string[], options: { readonly signal: AbortSignal }): Promise<NodeId>
-  onEvent(listener: (event: PeerEvent) => void): () => void
-}
+import type { Peer, PeerEvent, PeerOptions } from './types.ts'
 
 export class SitePeer implements Peer {
   readonly #options: PeerOptions
@@ -115,7 +68,7 @@ export class SitePeer implements Peer {
       addresses: () => network.addresses(),
       onAccepted: (hello) => this.#accepted(hello),
       onAdmitted: (node) => this.#admitted(node),
-      onClosed: (node, error) => this.#closed(node, error),
+      onClosed: (node, error, admitted) => this.#closed(node, error, admitted),
       onRefused: (node, reason) => {
         this.#dialler.refused(node, reason)
         this.#emit({ type: 'peer-refused', node, reason })
@@ -309,9 +262,9 @@ export class SitePeer implements Peer {
   #accepted(hello: Hello): void {
     const { store, evidence, tasks } = this.#context
     const { node } = hello
-    if (this.#sessions.has(node)) return
     store.observeOrder(hello.order)
     evidence.begin(node, hello.run)
+    if (this.#sessions.has(node)) return
     const session = new Session(this.#context, this.#book, node, {
       onWanted: (from, id, settled) => this.#pulls.want(from, id, settled),
       onReported: (from) => this.#noteSynced(from),
@@ -339,13 +292,13 @@ export class SitePeer implements Peer {
     this.#emit({ type: 'peer-connected', node })
   }
 
-  #closed(node: NodeId, error: Error): void {
+  #closed(node: NodeId, error: Error, admitted: boolean): void {
     const session = this.#sessions.get(node)
     this.#synced.delete(node)
-    if (session !== undefined) {
-      this.#touch(node)
-      this.#sessions.delete(node)
-      session.end(error)
+    this.#sessions.delete(node)
+    session?.end(error)
+    if (admitted) {
+      this.#markSeen(node)
       this.#context.log('info', 'a peer disconnected', { node, name: this.#nameOf(node), reason: error.message })
       this.#emit({ type: 'peer-disconnected', node })
     }
@@ -404,9 +357,12 @@ export class SitePeer implements Peer {
     this.#emit({ type: 'synced', node })
   }
 
-  /** Writes down that a node is here now, and synced if it is. */
   #touch(node: NodeId): void {
-    if (!this.#connections.isAdmitted(node)) return
+    if (this.#connections.isAdmitted(node)) this.#markSeen(node)
+  }
+
+  /** Writes down that a node is here now, and synced if it is. */
+  #markSeen(node: NodeId): void {
     const now = this.#context.clock.nowUs()
     const known = this.#seen.get(node)
     this.#seen.set(node, { ...timesOf(known), lastSeen: now, ...(this.#isSynced(node) ? { lastSynced: now } : {}) })

@@ -89,11 +89,15 @@ export class Session {
         try {
           await task()
         } catch (error) {
-          if (!this.signal.aborted) this.#events.onBroken(this.node, error)
+          this.#broken(error)
         }
       },
       this.signal,
     )
+  }
+
+  #broken(error: unknown): void {
+    if (!this.signal.aborted) this.#events.onBroken(this.node, error)
   }
 
   async #followMembers(): Promise<void> {
@@ -120,7 +124,7 @@ export class Session {
     await this.#listed.promise
     for (;;) {
       if (this.signal.aborted) return
-      await this.#round()
+      await this.#timedRound()
       evidence.markReconciled(this.node)
       this.#events.onReconciled(this.node)
       const { reconcileMinMs, reconcileMaxMs } = peerLimits
@@ -128,6 +132,14 @@ export class Session {
       using _ = timerOf(clock.setTimer(() => this.#roundWake.wake(), pause))
       await this.#roundWake.wait()
     }
+  }
+
+  async #timedRound(): Promise<void> {
+    const { clock } = this.#context
+    // Whatever the round waits for ends with the session.
+    const tooLong = (): void => this.#broken(new NetworkError(`comparing took more than ${peerLimits.roundMs} ms`))
+    using _ = timerOf(clock.setTimer(tooLong, peerLimits.roundMs))
+    await this.#round()
   }
 
   /**

@@ -2,7 +2,15 @@
  * One document from one node, on one `pull` stream: its changes behind our tips, or its seal and then, if the store asks
  * for them, the parts in order without a round trip for each. Only whole, verified changes are stored.
  */
-import { limits, NetworkError, RefusedError, type DocumentId, type NodeId } from '../model/index.ts'
+import {
+  limits,
+  NetworkError,
+  RefusedError,
+  type Clock,
+  type DocumentId,
+  type NodeId,
+  type Timer,
+} from '../model/index.ts'
 import {
   decodeStatement,
   type ChangeSet,
@@ -39,7 +47,9 @@ export async function pullDocument(
   using _ = closeOnAbort(outgoing, limit.signal)
   const have = own.tips.map(({ actor, seq, hash }) => ({ actor, seq, hash }))
   outgoing.put(encodePull({ kind: 'pull', document: id, have, seal }))
-  const incoming = new Incoming(network.open(node, protocols.pull, outgoing, { signal: limit.signal }))
+  using watchdog = new Watchdog(clock, peerLimits.pullIdleMs)
+  const open = AbortSignal.any([limit.signal, watchdog.signal])
+  const incoming = new Incoming(network.open(node, protocols.pull, outgoing, { signal: open }), watchdog)
   try {
     const answer = await incoming.message()
     switch (answer.kind) {
@@ -103,9 +113,11 @@ async function receiveSeal(
 /** The messages of one answer. */
 class Incoming {
   readonly #messages: AsyncIterator<Uint8Array>
+  readonly #watchdog: Watchdog
 
-  constructor(messages: AsyncIterable<Uint8Array>) {
+  constructor(messages: AsyncIterable<Uint8Array>, watchdog: Watchdog) {
     this.#messages = messages[Symbol.asyncIterator]()
+    this.#watchdog = watchdog
   }
 
   async message(): Promise<PullMessage> {
@@ -136,9 +148,52 @@ class Incoming {
   }
 
   async #next(): Promise<Uint8Array> {
+    this.#watchdog.waiting = true
     const { value, done } = await this.#messages.next()
+    this.#watchdog.waiting = false
     if (done === true) throw new NetworkError('a transfer ended early')
     return value
+  }
+}
+
+/** Aborts when nothing came for a whole period although something was waited for. One timer, however many messages. */
+class Watchdog implements Disposable {
+  readonly #abort = new AbortController()
+  readonly #clock: Clock
+  readonly #idleMs: number
+  #timer: Timer
+  /** Now, and at the last tick with nothing since. */
+  #isWaiting = false
+  #waited = false
+
+  constructor(clock: Clock, idleMs: number) {
+    this.#clock = clock
+    this.#idleMs = idleMs
+    this.#timer = this.#arm()
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  set waiting(waiting: boolean) {
+    this.#isWaiting = waiting
+    this.#waited = false
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer.cancel()
+  }
+
+  #arm(): Timer {
+    return this.#clock.setTimer(() => {
+      if (this.#isWaiting && this.#waited) {
+        this.#abort.abort(new NetworkError(`nothing came for ${this.#idleMs} ms`))
+        return
+      }
+      this.#waited = this.#isWaiting
+      this.#timer = this.#arm()
+    }, this.#idleMs)
   }
 }
 

@@ -30,7 +30,12 @@ export class DocumentWriter implements Documents {
 
   constructor(ledger: Ledger) {
     this.#ledger = ledger
-    this.marks = new AppendedMarks(ledger.options.database)
+    this.marks = new AppendedMarks(ledger.options.database, () => this.snapshot(), ledger.options.signer?.node)
+    // A journal that is being written is whole in memory: no peer has to refill it.
+    ledger.onChange(({ state: { id } }) => {
+      if (!ledger.quarantined.has(id)) return
+      for (const writer of this.#journals.values()) if (writer.writing === id) writer.mend()
+    })
   }
 
   get #signer(): Signer {
@@ -42,8 +47,8 @@ export class DocumentWriter implements Documents {
     return signer
   }
 
-  async snapshot(): Promise<DocumentsSnapshot> {
-    return new LedgerSnapshot(this.#ledger)
+  snapshot(): Promise<DocumentsSnapshot> {
+    return LedgerSnapshot.take(this.#ledger)
   }
 
   append(group: GroupName, lane: Lane, readings: readonly Reading[], flush: boolean): Promise<void> {
@@ -75,8 +80,15 @@ export class DocumentWriter implements Documents {
     await Promise.all([...this.#journals.values()].map((writer) => writer.flush()))
   }
 
+  /** Writes what waits and seals every open journal. Throws the first failure after all were tried. */
   async seal(): Promise<void> {
-    for (const writer of this.#journals.values()) await writer.seal()
+    await this.flush()
+    const failures: unknown[] = []
+    for (const writer of this.#journals.values())
+      await writer.seal().catch((error: unknown) => {
+        failures.push(error)
+      })
+    if (failures.length > 0) throw failures[0]
   }
 
   abandon(): void {
@@ -95,13 +107,11 @@ export class DocumentWriter implements Documents {
     const signer = this.#signer
     return ledger.lock(id, async () => {
       const before = await ledger.rowForWrite(id)
-      if (before.quarantined !== undefined)
-        throw new DamagedError(
-          `document ${id} is damaged and waits to be refilled from a peer or a backup; try again after that`,
-        )
+      checkUsable(ledger, id)
       const time = order.next()
-      await using snapshot = new LedgerSnapshot(ledger)
+      await using snapshot = await LedgerSnapshot.take(ledger, { locked: id })
       const puts = await edit(snapshot, time)
+      checkUsable(ledger, id)
       if (puts.size === 0) return stateOf(id, before)
       checkPuts(id, puts, stateOf(id, before))
       try {
@@ -124,7 +134,10 @@ export class DocumentWriter implements Documents {
           touched: clock.nowUs(),
           settled: false,
         }
-        const operations: Operation[] = [{ type: 'put', key: keys.change(id, after.changes), value: chunk }]
+        const operations: Operation[] = [
+          { type: 'put', key: keys.change(id, after.changes), value: chunk },
+          ledger.orderOperation(),
+        ]
         const parsed = parseDocumentId(id)
         if (parsed.kind === 'amendments')
           operations.push({ type: 'put', key: keys.amended(parsed.sensor, parsed.day, id), value: new Uint8Array(0) })
@@ -136,11 +149,26 @@ export class DocumentWriter implements Documents {
       } catch (error) {
         // The open handle may be ahead of the disk, and its actor may have signed what is not there: neither is used again.
         await ledger.shared.drop(id)
+        if (error instanceof DamagedError) {
+          await ledger.quarantine(id, error, { locked: true })
+          checkUsable(ledger, id)
+        }
         throw error
       }
     })
   }
 }
+
+function checkUsable(ledger: Ledger, id: DocumentId): void {
+  if (ledger.quarantined.has(id))
+    throw new DamagedError(
+      `document ${id} is damaged and waits to be refilled from a peer or a backup; try again after that`,
+    )
+}
+
+/** Half of what is accepted from others: edits made apart by several nodes still fit together. */
+const ownPuts = 2 * limits.documentKeys
+const ownBytes = limits.documentBytes / 2
 
 function checkPuts(
   id: DocumentId,
@@ -149,8 +177,8 @@ function checkPuts(
 ): void {
   if (puts.size > limits.changePuts)
     throw new LimitError(`one edit of ${puts.size} entries; at most ${limits.changePuts} fit one change`)
-  if (state.records + puts.size > 4 * limits.documentKeys)
-    throw new LimitError(`document ${id} is full: it holds ${state.records} entries`)
+  if (state.records + puts.size > ownPuts || state.bytes > ownBytes)
+    throw new LimitError(`document ${id} is full: it holds ${state.records} entries of ${state.bytes} bytes`)
   for (const [key, value] of puts) {
     const size = value instanceof Uint8Array ? value.length : typeof value === 'string' ? Buffer.byteLength(value) : 8
     if (size + key.length > limits.entryBytes)

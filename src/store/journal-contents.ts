@@ -1,14 +1,15 @@
 /** Reads journals: change rows or a sealed chunk, verified against what was recorded, into their batches. */
 import { createHash } from 'node:crypto'
-import { DamagedError, limits, type DocumentId } from '../model/index.ts'
+import { DamagedError, limits, RefusedError, type DocumentId } from '../model/index.ts'
 import { decodeChange, load, newHandle, type DecodedChange, type Handle } from './automerge.ts'
-import { readChangeHeader } from './change.ts'
+import { readChangeHeader, type ChangeHeader } from './change.ts'
 import type { Reader } from './database.ts'
 import type { JournalBatch } from './documents.ts'
+import { JournalIndex } from './journal-index.ts'
 import { keys } from './keys.ts'
 import { Lru } from './lru.ts'
 import { decodeSeal, decodeStatement, sealHash, type DocumentRow } from './rows.ts'
-import type { SealStatement, SignedSeal } from './types.ts'
+import type { SealStatement, SensorMonth, SignedSeal } from './types.ts'
 
 /** Up to this many new changes are decoded one by one; past it loading the whole journal is faster. */
 const decodeAtMost = 200
@@ -33,9 +34,8 @@ export class JournalContents {
     let batches: readonly JournalBatch[]
     if (cached !== undefined && row.seal === undefined && tip.seq - held <= decodeAtMost) {
       const chunks = await readChanges(reader, id, held + 1, tip.seq)
+      checkChain(id, chunks, cached.hash, tip.hash)
       batches = [...cached.batches, ...chunks.map((chunk, i) => ({ seq: held + 1 + i, bytes: batchOf(chunk) }))]
-      if (readChangeHeader(chunks.at(-1) as Uint8Array).hash !== tip.hash)
-        throw new DamagedError(`document ${id}: its newest change is not the one recorded`)
     } else {
       const handle = await openJournal(reader, id, row)
       try {
@@ -53,13 +53,58 @@ export class JournalContents {
   }
 }
 
+/** Checks that each change names the one before it, from `first` to `last`. */
+function checkChain(id: DocumentId, chunks: readonly Uint8Array[], first: string, last: string): void {
+  let before = first
+  for (const chunk of chunks) {
+    const { deps, hash } = headerOf(chunk)
+    if (deps.length !== 1 || deps[0] !== before)
+      throw new DamagedError(`document ${id}: change ${hash} does not follow ${before}`)
+    before = hash
+  }
+  if (before !== last) throw new DamagedError(`document ${id}: its newest change is not the one recorded`)
+}
+
+/** Reads the header of a stored change: what is refused from a peer is damage here. */
+function headerOf(chunk: Uint8Array): ChangeHeader {
+  try {
+    return readChangeHeader(chunk)
+  } catch (cause) {
+    if (!(cause instanceof RefusedError)) throw cause
+    throw new DamagedError(`a stored change is damaged: ${cause.message}`, { cause })
+  }
+}
+
+/** Reads all bytes of a document's state and compares them with what was recorded. Throws `DamagedError`. */
+export async function verifyDocument(reader: Reader, id: DocumentId, row: DocumentRow): Promise<void> {
+  const handle = await openJournal(reader, id, row)
+  try {
+    if (id.startsWith('journal.1/')) extract(handle, id, row.tips[0]?.seq ?? 0)
+  } finally {
+    handle.free()
+  }
+}
+
+/** What a journal's index rows say, from its contents. */
+export async function journalMonths(reader: Reader, id: DocumentId, row: DocumentRow): Promise<readonly SensorMonth[]> {
+  if (row.seal !== undefined) return (await readSeal(reader, id, row)).statement.index
+  const handle = await openJournal(reader, id, row)
+  try {
+    const index = new JournalIndex()
+    for (const { bytes } of extract(handle, id, row.tips[0]?.seq ?? 0)) index.add(bytes)
+    return index.months()
+  } finally {
+    handle.free()
+  }
+}
+
 function weightOf(batches: readonly JournalBatch[]): number {
   let weight = 0
   for (const { bytes } of batches) weight += bytes.length + 64
   return weight
 }
 
-/** Gives a handle on a journal's state; the caller frees it. */
+/** Gives a handle on a journal's state (or, unsealed, any document's); the caller frees it. */
 export async function openJournal(reader: Reader, id: DocumentId, row: DocumentRow): Promise<Handle> {
   const chunks =
     row.seal === undefined ? await readChanges(reader, id, 1, row.changes) : [await readSealed(reader, id, row)]

@@ -22,6 +22,7 @@ import type { Operation } from './database.ts'
 import { indexOperations, JournalIndex } from './journal-index.ts'
 import { keys } from './keys.ts'
 import type { Ledger } from './ledger.ts'
+import { KeyedMutex } from './mutex.ts'
 import { emptyRow, type DocumentRow } from './rows.ts'
 import { sealWith } from './sealing.ts'
 import { tipMessage } from './signing.ts'
@@ -30,8 +31,16 @@ import type { Lane, Signer } from './types.ts'
 /** How long readings of a lane may wait, unacknowledged, for their flush. */
 const flushMs: Readonly<Record<Lane, number>> = { critical: 50, normal: 2_000, bulk: 30_000 }
 
+/** What one flush holds: readings, their values (each may be a series of its own) and their estimated bytes. */
+interface Size {
+  readonly readings: number
+  readonly values: number
+  readonly bytes: number
+}
+
 interface Waiting {
   readonly readings: readonly Reading[]
+  readonly size: Size
   taken: number
   readonly resolve: () => void
   readonly reject: (error: unknown) => void
@@ -57,6 +66,8 @@ export class JournalWriter {
   #timer: Timer | undefined
   #deadlineMs = Infinity
   #pumping: Promise<void> | undefined
+  /** Writes and seals of the open journal, one after the other. */
+  readonly #turns = new KeyedMutex()
   #journal: OpenJournal | undefined
   #journals = 0
 
@@ -74,8 +85,9 @@ export class JournalWriter {
 
   /** Resolves when the readings are durable. */
   append(readings: readonly Reading[], lane: Lane, flush: boolean): Promise<void> {
+    if (readings.length === 0) return Promise.resolve()
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ readings, taken: 0, resolve, reject })
+      this.#waiting.push({ readings, size: readings.reduce(grown, empty), taken: 0, resolve, reject })
       this.#queued += readings.length
       if (flush || this.#queued >= limits.flushReadings) this.#pump()
       else this.#schedule(flushMs[lane])
@@ -91,9 +103,22 @@ export class JournalWriter {
   /** Rotates: seals the open journal. The next flush begins a new one. */
   async seal(): Promise<void> {
     await this.flush()
-    const journal = this.#journal
-    this.#journal = undefined
-    if (journal !== undefined) await this.#seal(journal)
+    await this.#turns.run('', async () => {
+      const journal = this.#journal
+      this.#journal = undefined
+      if (journal !== undefined) await this.#seal(journal)
+    })
+  }
+
+  /** Writes the open journal anew from memory, where its stored bytes were found damaged. */
+  mend(): void {
+    const { log } = this.#ledger.options
+    this.#turns
+      .run('', async () => {
+        const journal = this.#journal
+        if (journal !== undefined) await this.#ledger.lock(journal.id, () => this.#mend(journal))
+      })
+      .catch((error: unknown) => log('error', 'writing a damaged journal anew failed', { reason: String(error) }))
   }
 
   /** Frees the open journal without sealing it. */
@@ -121,20 +146,20 @@ export class JournalWriter {
     this.#timer?.cancel()
     this.#timer = undefined
     this.#deadlineMs = Infinity
+    if (this.#waiting.length === 0) return
     this.#urgent = true
-    this.#pumping ??= this.#drain().finally(() => {
-      this.#pumping = undefined
-    })
+    this.#pumping ??= this.#drain()
   }
 
+  /** Ends in the same turn in which it finds nothing to do: a pump either reaches it or starts the next. */
   async #drain(): Promise<void> {
-    while (this.#urgent && this.#waiting.length > 0) {
+    while (this.#urgent) {
       // Appends of the same turn share the flush; what comes during it goes into the next.
       await Promise.resolve()
       this.#urgent = false
       const { readings, whole } = this.#take()
       try {
-        await this.#write(readings)
+        await this.#turns.run('', () => this.#write(readings))
         for (const { resolve } of whole) resolve()
       } catch (error) {
         for (const { reject } of whole) reject(error)
@@ -145,20 +170,28 @@ export class JournalWriter {
           next.reject(error)
         }
       }
-      if (this.#waiting.length > 0) this.#urgent = true
+      this.#urgent = this.#waiting.length > 0
     }
+    this.#pumping = undefined
   }
 
-  /** Takes what one flush holds: the waiting readings in order, up to the limits, and the appends they complete. */
+  /**
+   * Takes what one flush holds: the waiting readings in order, up to the limits, and the appends they complete. An append
+   * that fits one flush is never cut in two: it becomes durable whole or not at all.
+   */
   #take(): { readonly readings: Reading[]; readonly whole: Waiting[] } {
     const readings: Reading[] = []
     const whole: Waiting[] = []
-    let bytes = 0
+    let size = empty
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
-      while (next.taken < next.readings.length && readings.length < limits.batchReadings && bytes < limits.flushBytes) {
-        const reading = next.readings[next.taken++] as Reading
-        bytes += readingBytes(reading)
+      if (next.taken === 0 && fits(next.size) && !fits(sumOf(size, next.size))) break
+      while (next.taken < next.readings.length) {
+        const reading = next.readings[next.taken] as Reading
+        const taken = grown(size, reading)
+        if (readings.length > 0 && !fits(taken)) break
+        size = taken
         readings.push(reading)
+        next.taken++
       }
       if (next.taken < next.readings.length) break
       whole.push(next)
@@ -170,9 +203,10 @@ export class JournalWriter {
 
   async #write(readings: readonly Reading[]): Promise<void> {
     const batch = encodeBatch(readings)
+    const marks = await this.#marks.operations(readings)
     const journal = (this.#journal ??= this.#begin())
     try {
-      await this.#ledger.lock(journal.id, () => this.#commit(journal, batch, readings))
+      await this.#ledger.lock(journal.id, () => this.#commit(journal, batch, readings.length, marks))
     } catch (error) {
       this.#journal = undefined
       journal.handle.free()
@@ -207,7 +241,12 @@ export class JournalWriter {
     }
   }
 
-  async #commit(journal: OpenJournal, batch: Uint8Array, readings: readonly Reading[]): Promise<void> {
+  async #commit(
+    journal: OpenJournal,
+    batch: Uint8Array,
+    readings: number,
+    marks: readonly Operation[],
+  ): Promise<void> {
     const { id, actor, handle, row } = journal
     const { order, clock } = this.#ledger.options
     const seq = row.changes + 1
@@ -221,7 +260,7 @@ export class JournalWriter {
       actor,
       seq,
       hash,
-      records: (before?.records ?? 0) + readings.length,
+      records: (before?.records ?? 0) + readings,
       bytes: (before?.bytes ?? 0) + chunk.length,
       signature: this.#signer.sign(tipMessage(id, actor, seq, hash)),
     }
@@ -234,25 +273,58 @@ export class JournalWriter {
       settled: false,
     }
     const months = journal.index.add(batch)
-    const operations: Operation[] = [
-      { type: 'put', key: keys.change(id, seq), value: chunk },
-      ...indexOperations(id, months),
-      ...this.#marks.operations(readings),
-    ]
-    await this.#ledger.commit(id, row, after, operations, {
+    const damaged = this.#ledger.quarantined.has(id)
+    const operations: Operation[] = damaged
+      ? await this.#whole(journal)
+      : [{ type: 'put', key: keys.change(id, seq), value: chunk }, ...indexOperations(id, months)]
+    const stored = damaged ? await this.#ledger.rowForWrite(id) : row
+    await this.#ledger.commit(id, stored, after, [...operations, ...marks], {
       from: 'local',
       changes: { document: id, changes: [chunk], tips: [tip] },
     })
     journal.row = after
   }
 
-  async #seal(journal: OpenJournal): Promise<void> {
+  async #mend(journal: OpenJournal): Promise<void> {
+    const { id, row } = journal
+    if (!this.#ledger.quarantined.has(id)) return
+    const stored = await this.#ledger.rowForWrite(id)
+    await this.#ledger.commit(id, stored, row, await this.#whole(journal), { from: 'local' })
+    this.#ledger.options.log('info', 'a damaged journal was written anew from memory', { document: id })
+  }
+
+  /** Operations that write all there is of the open journal, from memory. */
+  async #whole({ id, handle, index }: OpenJournal): Promise<Operation[]> {
+    const operations = await this.#ledger.clearing(id)
+    for (const [i, value] of handle.getChanges([]).entries())
+      operations.push({ type: 'put', key: keys.change(id, i + 1), value })
+    operations.push(...indexOperations(id, index.months()))
+    return operations
+  }
+
+  async #seal({ id, row, handle, index }: OpenJournal): Promise<void> {
+    const ledger = this.#ledger
     try {
-      await this.#ledger.lock(journal.id, () =>
-        sealWith(this.#ledger, this.#signer, journal.id, journal.row, journal.handle, journal.index),
-      )
+      await ledger.lock(id, async () => {
+        const stored = ledger.quarantined.has(id) ? await ledger.rowForWrite(id) : row
+        await sealWith(ledger, this.#signer, id, row, handle, index, stored)
+      })
     } finally {
-      journal.handle.free()
+      handle.free()
     }
   }
+}
+
+const empty: Size = { readings: 0, values: 0, bytes: 0 }
+
+function sumOf(a: Size, b: Size): Size {
+  return { readings: a.readings + b.readings, values: a.values + b.values, bytes: a.bytes + b.bytes }
+}
+
+function grown(size: Size, reading: Reading): Size {
+  return sumOf(size, { readings: 1, values: reading.fields.length, bytes: readingBytes(reading) })
+}
+
+function fits({ readings, values, bytes }: Size): boolean {
+  return readings <= limits.batchReadings && values <= limits.batchSeries && bytes <= limits.flushBytes
 }

@@ -3,8 +3,6 @@
  * anything is stored, and nothing is applied (applying costs time in proportion to the document).
  */
 import {
-  DamagedError,
-  HedgerowError,
   limits,
   parseDocumentId,
   RefusedError,
@@ -16,7 +14,8 @@ import {
 } from '../model/index.ts'
 import { decodeChange, type DecodedChange } from './automerge.ts'
 import { readChangeHeader, type ChangeHeader } from './change.ts'
-import type { Operation } from './database.ts'
+import { DamagedValueError, type Operation } from './database.ts'
+import { expectedIndex } from './index-repair.ts'
 import { bytesOf, openJournal, readChanges } from './journal-contents.ts'
 import { indexOperations, monthsOf } from './journal-index.ts'
 import { keys } from './keys.ts'
@@ -37,7 +36,7 @@ export async function receiveChanges(ledger: Ledger, set: ChangeSet, from: NodeI
   if (parsed.kind === 'journal' && parsed.run === ledger.options.run)
     throw new RefusedError(`journal ${set.document} is written by this very run: another node uses this identity`)
   checkSizes(set)
-  return ledger.lock(set.document, async () => {
+  return ledger.lockHealing(set.document, async () => {
     const row = await ledger.rowForWrite(set.document)
     const known = new Map(row.tips.map((tip) => [tip.actor, tip]))
     const incoming: Incoming[] = []
@@ -53,7 +52,9 @@ export async function receiveChanges(ledger: Ledger, set: ChangeSet, from: NodeI
     if (incoming.length === 0) return { stored: 0, missing: false, state: stateOf(set.document, row) }
     if (!(await connects(ledger, set.document, row, incoming)))
       return { stored: 0, missing: true, state: stateOf(set.document, row) }
-    const { after, operations } = await stored(ledger, set, parsed, row, incoming)
+    checkChains(ledger, set.document, parsed, row, incoming)
+    const signatures = verifiedSignatures(set, incoming)
+    const { after, operations } = await stored(ledger, set, parsed, row, incoming, signatures)
     await ledger.commit(set.document, row, after, operations, {
       from,
       changes: {
@@ -62,29 +63,50 @@ export async function receiveChanges(ledger: Ledger, set: ChangeSet, from: NodeI
         tips: after.tips.filter(({ actor }) => incoming.some(({ header }) => header.actor === actor)),
       },
     })
+    // The row keeps only the greatest; one that is too far ahead must not hide the others.
+    for (const { header } of incoming) ledger.options.order.observe(header.time)
+    if (row.quarantined !== undefined) await ledger.shared.drop(set.document)
     return { stored: incoming.length, missing: false, state: stateOf(set.document, after) }
   })
 }
 
-/** Checks shape and chain of every change; gives the row and the operations that store them. */
+/** Checks that every change names the one before it of its actor. A journal is a straight line of one actor. */
+function checkChains(
+  ledger: Ledger,
+  id: DocumentId,
+  parsed: ParsedDocumentId,
+  row: DocumentRow,
+  incoming: readonly Incoming[],
+): void {
+  const newest = new Map<ActorId, Pick<SignedTip, 'seq' | 'hash'>>(row.tips.map((tip) => [tip.actor, tip]))
+  for (const { header } of incoming) {
+    const tip = newest.get(header.actor)
+    if (header.seq !== (tip?.seq ?? 0) + 1)
+      throw new RefusedError(`change ${header.seq} of ${header.actor} does not follow ${tip?.seq ?? 0}`)
+    if (tip !== undefined && !header.deps.includes(tip.hash)) fork(ledger, id, header, tip)
+    if (parsed.kind === 'journal' && (tip === undefined ? newest.size > 0 : header.deps.length !== 1))
+      throw new RefusedError(`journal ${id} is written by one actor in a straight line, not also by ${header.actor}`)
+    newest.set(header.actor, header)
+  }
+}
+
+/** Checks the shape of every change; gives the row and the operations that store them. */
 async function stored(
   ledger: Ledger,
   set: ChangeSet,
   parsed: ParsedDocumentId,
   before: DocumentRow,
   incoming: readonly Incoming[],
+  signatures: ReadonlyMap<ActorId, Uint8Array>,
 ): Promise<{ readonly after: DocumentRow; readonly operations: Operation[] }> {
   const tips = new Map(before.tips.map((tip) => [tip.actor, tip]))
   const heads = new Set(before.heads)
   const { operations, changes } = await ground(ledger, set.document, before)
-  const months = new MonthRows(ledger, set.document, before.quarantined !== undefined)
+  const months = new MonthRows(ledger, set.document, before)
   let { order } = before
   let n = changes
   for (const { chunk, header } of incoming) {
     const tip = tips.get(header.actor)
-    if (header.seq !== (tip?.seq ?? 0) + 1)
-      throw new RefusedError(`change ${header.seq} of ${header.actor} does not follow ${tip?.seq ?? 0}`)
-    if (tip !== undefined && !header.deps.includes(tip.hash)) fork(ledger, set.document, header, tip)
     const decoded = refusing(() => decodeChange(chunk))
     if (decoded.hash !== header.hash || decoded.seq !== header.seq || decoded.actor !== header.actor)
       throw new RefusedError('a change is not what its header says')
@@ -99,10 +121,9 @@ async function stored(
       hash: header.hash,
       records: (tip?.records ?? 0) + records,
       bytes: (tip?.bytes ?? 0) + chunk.length,
-      signature: tip?.signature ?? new Uint8Array(0),
+      signature: signatures.get(header.actor) as Uint8Array,
     })
   }
-  sign(set, incoming, tips)
   const after: DocumentRow = {
     tips: [...tips.values()].sort((a, b) => (a.actor < b.actor ? -1 : 1)),
     heads: [...heads].sort(),
@@ -207,21 +228,30 @@ async function connects(
   return true
 }
 
-/** Sets the verified signature of every actor's newest change. The chain of hashes makes it vouch for the rest. */
-function sign(set: ChangeSet, incoming: readonly Incoming[], tips: Map<ActorId, SignedTip>): void {
+/**
+ * Gives the verified signature of every actor's newest change. The chain of hashes makes it vouch for the rest: no byte
+ * reaches a decoder before.
+ */
+function verifiedSignatures(set: ChangeSet, incoming: readonly Incoming[]): Map<ActorId, Uint8Array> {
+  const signatures = new Map<ActorId, Uint8Array>()
   const newest = new Map(incoming.map((change) => [change.header.actor, change]))
   for (const [actor, { header, author }] of newest) {
     const signed = set.tips.find((tip) => tip.actor === actor && tip.seq === header.seq && tip.hash === header.hash)
     if (signed === undefined) throw new RefusedError(`no signature for change ${header.seq} of ${actor}`)
     if (!verifyBy(author, tipMessage(set.document, actor, header.seq, header.hash), signed.signature))
       throw new RefusedError(`the signature of ${author} on change ${header.seq} of ${set.document} does not verify`)
-    const tip = tips.get(actor) as SignedTip
-    tips.set(actor, { ...tip, signature: signed.signature })
+    signatures.set(actor, signed.signature)
   }
+  return signatures
 }
 
 /** Two changes of one actor and sequence: a cloned or rolled-back node. The first one held stays. */
-function fork(ledger: Ledger, id: DocumentId, header: ChangeHeader, tip: SignedTip): never {
+function fork(
+  ledger: Ledger,
+  id: DocumentId,
+  header: ChangeHeader,
+  tip: Pick<SignedTip, 'seq' | 'hash'>,
+): never {
   ledger.options.log('error', 'two changes under one actor and sequence: a cloned or rolled-back node', {
     document: id,
     actor: header.actor,
@@ -238,13 +268,13 @@ function fork(ledger: Ledger, id: DocumentId, header: ChangeHeader, tip: SignedT
 class MonthRows {
   readonly #ledger: Ledger
   readonly #id: DocumentId
-  readonly #fresh: boolean
+  readonly #before: DocumentRow
   readonly #rows = new Map<string, SensorMonth>()
 
-  constructor(ledger: Ledger, id: DocumentId, fresh: boolean) {
+  constructor(ledger: Ledger, id: DocumentId, before: DocumentRow) {
     this.#ledger = ledger
     this.#id = id
-    this.#fresh = fresh
+    this.#before = before
   }
 
   /** Checks the shape of a journal change: one put of one batch at the root key of its sequence. Gives its readings. */
@@ -277,13 +307,20 @@ class MonthRows {
       )
       count += month.count
     }
+    if (count === 0) throw new RefusedError(`change ${change.seq} holds no reading`)
     return count
   }
 
   async #stored(key: string, { sensor, month }: SensorMonth): Promise<SensorMonth | undefined> {
-    if (this.#fresh) return undefined
-    const stored = await this.#ledger.options.database.get(key)
-    return stored === undefined ? undefined : { sensor, month, ...decodeIndexRow(stored) }
+    if (this.#before.tips.length === 0) return undefined
+    const { database } = this.#ledger.options
+    try {
+      const stored = await database.get(key)
+      return stored === undefined ? undefined : { sensor, month, ...decodeIndexRow(stored) }
+    } catch (error) {
+      if (!(error instanceof DamagedValueError)) throw error
+      return (await expectedIndex(database, this.#id, this.#before)).get(key)
+    }
   }
 
   operations(): Operation[] {
@@ -303,31 +340,30 @@ function shapeOfShared(change: DecodedChange, parsed: ParsedDocumentId): number 
     const size = bytes?.length ?? (typeof value === 'string' ? Buffer.byteLength(value) : 8)
     if (size + String(op.key).length > limits.entryBytes) throw new RefusedError(`an entry of ${size} bytes`)
     if (bytes === undefined && !['string', 'number', 'boolean'].includes(typeof value))
-      throw new RefusedError('an entry is no scalar')
+      throw new RefusedError('an entry is no bytes, text, number or bool')
   }
   return change.ops.length
 }
 
 function isRootPut(op: DecodedChange['ops'][number]): boolean {
   const datatype = 'datatype' in op ? op.datatype : undefined
+  // A counter adds up what others put; a timestamp reads as a Date, which nothing here expects.
+  if (datatype === 'counter' || datatype === 'timestamp') return false
   return (
     op.action === 'set' &&
     op.obj === '_root' &&
     'key' in op &&
     typeof op.key === 'string' &&
-    datatype !== 'counter' &&
     !('insert' in op && op.insert === true)
   )
 }
 
-/** Runs a decoder of untrusted bytes; its own error becomes a refusal. */
+/** Runs a decoder of untrusted bytes; whatever it throws is a refusal. */
 export function refusing<T>(decode: () => T): T {
   try {
     return decode()
-  } catch (error) {
-    if (error instanceof RefusedError) throw error
-    if (error instanceof HedgerowError || error instanceof DamagedError)
-      throw new RefusedError(error.message, { cause: error })
-    throw error
+  } catch (cause) {
+    if (cause instanceof RefusedError) throw cause
+    throw new RefusedError(cause instanceof Error ? cause.message : String(cause), { cause })
   }
 }

@@ -18,7 +18,10 @@ export function partsOf(chunk: Uint8Array): Uint8Array[] {
   return parts
 }
 
-/** Seals a journal of this node whose newest state `handle` shows. Call inside the document's lock. */
+/**
+ * Seals a journal of this node whose newest state `row` and `handle` show; `before` is the row as it is stored, another one
+ * where the journal was quarantined. Call inside the document's lock.
+ */
 export async function sealWith(
   ledger: Ledger,
   signer: Signer,
@@ -26,6 +29,7 @@ export async function sealWith(
   row: DocumentRow,
   handle: Handle,
   index: JournalIndex,
+  before: DocumentRow = row,
 ): Promise<void> {
   const tip = row.tips[0]
   if (tip === undefined || row.seal !== undefined) return
@@ -48,7 +52,7 @@ export async function sealWith(
     tipSignature: tip.signature,
   }
   const { after, operations } = await sealedRow(ledger, id, row, seal, statement, parts)
-  await ledger.commit(id, row, after, operations, { from: 'local' })
+  await ledger.commit(id, before, after, operations, { from: 'local' })
 }
 
 /** The row and the operations that replace whatever is held of a journal by its sealed form. */
@@ -78,15 +82,17 @@ export async function sealedRow(
   return { after, operations }
 }
 
-/** Seals a journal that an earlier run of this node left open. */
+/** Seals a journal that an earlier run of this node left open. Damage met on the way quarantines it. */
 export async function sealLeftOpen(ledger: Ledger, signer: Signer, id: DocumentId): Promise<void> {
-  await ledger.lock(id, async () => {
-    const row = await ledger.readable(id, ledger.options.database)
-    if (row === undefined || row.seal !== undefined || row.quarantined !== undefined || row.tips.length === 0) return
-    const handle = await openJournal(ledger.options.database, id, row)
+  const { database } = ledger.options
+  await ledger.lockHealing(id, async () => {
+    const row = await ledger.rowForWrite(id)
+    if (row.seal !== undefined || row.tips.length === 0) return
+    const batches = await ledger.journals.batches(database, id, row)
+    const handle = await openJournal(database, id, row)
     try {
       const index = new JournalIndex()
-      for (const { bytes } of await ledger.journals.batches(ledger.options.database, id, row)) index.add(bytes)
+      for (const { bytes } of batches) index.add(bytes)
       await sealWith(ledger, signer, id, row, handle, index)
     } finally {
       handle.free()

@@ -18,12 +18,20 @@ const rememberedActors = 10_000
 
 interface Open {
   readonly handle: Handle
+  /** The state it shows: number and heads, since a refill may number other changes. */
   changes: number
+  heads: string
   content: SharedContent
+  /** Between `#use` and its end: an eviction leaves the freeing to it. */
+  inUse: boolean
+  evicted: boolean
 }
 
 export class SharedContents {
-  readonly #open = new Lru<Open>(openHandles, ({ handle }) => handle.free())
+  readonly #open = new Lru<Open>(openHandles, (open) => {
+    open.evicted = true
+    if (!open.inUse) open.handle.free()
+  })
   readonly #actors = new Lru<ActorId>(rememberedActors)
   readonly #locks = new KeyedMutex()
   readonly #node: NodeId | undefined
@@ -40,8 +48,9 @@ export class SharedContents {
   content(reader: Reader, id: DocumentId, row: DocumentRow): Promise<SharedContent> {
     return this.#locks.run(id, async () => {
       const open = this.#open.get(id)
-      if (open !== undefined && open.changes > row.changes) return readOnce(reader, id, row)
-      return (await this.#current(reader, id, row)).content
+      // A reader of an earlier moment, or of one before a refill, leaves the newest state open.
+      if (open !== undefined && open.changes >= row.changes && !shows(open, row)) return readOnce(reader, id, row)
+      return this.#use(reader, id, row, ({ content }) => content)
     })
   }
 
@@ -56,16 +65,18 @@ export class SharedContents {
     puts: ReadonlyMap<string, Uint8Array | string | number | boolean>,
     order: number,
   ): Promise<Uint8Array> {
-    return this.#locks.run(id, async () => {
-      const open = await this.#current(reader, id, row)
-      for (const [key, value] of puts) open.handle.put('_root', key, value as never, datatypeOf(value))
-      open.handle.commit(undefined, order)
-      const chunk = open.handle.getLastLocalChange()
-      if (chunk === null) throw new DamagedError(`document ${id}: Automerge gave no change`)
-      open.changes++
-      open.content = updated(open.handle, open.content, puts.keys())
-      return chunk
-    })
+    return this.#locks.run(id, () =>
+      this.#use(reader, id, row, (open) => {
+        for (const [key, value] of puts) open.handle.put('_root', key, value as never, datatypeOf(value))
+        open.handle.commit(undefined, order)
+        const chunk = open.handle.getLastLocalChange()
+        if (chunk === null) throw new DamagedError(`document ${id}: Automerge gave no change`)
+        open.changes++
+        open.heads = headsOf(open.handle.getHeads())
+        open.content = updated(open.handle, open.content, puts.keys())
+        return chunk
+      }),
+    )
   }
 
   /** Forgets a document's handle and its actor: after a failed write, or when its bytes were replaced. */
@@ -76,31 +87,43 @@ export class SharedContents {
     })
   }
 
+  /** Frees all handles. */
   close(): void {
     this.#open.clear()
   }
 
-  async #current(reader: Reader, id: DocumentId, row: DocumentRow): Promise<Open> {
-    const open = this.#open.get(id)
-    if (open === undefined) {
-      const made = await openShared(reader, id, row, this.#actor(id))
-      this.#open.set(id, made, 1)
-      return made
-    }
-    if (open.changes === row.changes) return open
-    const chunks = await readChanges(reader, id, open.changes + 1, row.changes)
+  /** Runs a task on a handle that shows the state of `row`. Other documents may push it out of the cache meanwhile. */
+  async #use<T>(reader: Reader, id: DocumentId, row: DocumentRow, task: (open: Open) => T): Promise<T> {
+    const open = (await this.#advanced(reader, id, row)) ?? (await openShared(reader, id, row, this.#actor(id)))
+    open.inUse = true
+    this.#open.set(id, open, 1)
     try {
-      load(open.handle, chunks, row.heads)
+      return task(open)
+    } finally {
+      this.#release(open)
+    }
+  }
+
+  /** The cached handle, brought up to `row`; `undefined` if there is none, or if it does not lead there. */
+  async #advanced(reader: Reader, id: DocumentId, row: DocumentRow): Promise<Open | undefined> {
+    const open = this.#open.get(id)
+    if (open === undefined || shows(open, row)) return open
+    open.inUse = true
+    try {
+      await bringUpTo(open, reader, id, row)
+      return open.evicted ? undefined : open
     } catch (error) {
       this.#open.delete(id)
-      throw error
+      if (!(error instanceof DamagedError)) throw error
+      return undefined
+    } finally {
+      this.#release(open)
     }
-    const touched = new Set(
-      chunks.flatMap((chunk) => decodeChange(chunk).ops.map((op) => String('key' in op ? op.key : ''))),
-    )
-    open.changes = row.changes
-    open.content = updated(open.handle, open.content, touched)
-    return open
+  }
+
+  #release(open: Open): void {
+    open.inUse = false
+    if (open.evicted) open.handle.free()
   }
 
   #actor(id: DocumentId): ActorId | undefined {
@@ -113,12 +136,39 @@ export class SharedContents {
   }
 }
 
+function shows(open: Open, row: DocumentRow): boolean {
+  return open.changes === row.changes && open.heads === headsOf(row.heads)
+}
+
+function headsOf(heads: readonly string[]): string {
+  return heads.toSorted().join()
+}
+
+/** Loads the changes that an open handle lacks. */
+async function bringUpTo(open: Open, reader: Reader, id: DocumentId, row: DocumentRow): Promise<void> {
+  const chunks = await readChanges(reader, id, open.changes + 1, row.changes)
+  load(open.handle, chunks, row.heads)
+  const touched = new Set(
+    chunks.flatMap((chunk) => decodeChange(chunk).ops.map((op) => String('key' in op ? op.key : ''))),
+  )
+  open.changes = row.changes
+  open.heads = headsOf(row.heads)
+  open.content = updated(open.handle, open.content, touched)
+}
+
 async function openShared(reader: Reader, id: DocumentId, row: DocumentRow, actor?: ActorId): Promise<Open> {
   const chunks = await readChanges(reader, id, 1, row.changes)
   const handle = newHandle(actor)
   try {
     if (chunks.length > 0) load(handle, chunks, row.heads)
-    return { handle, changes: row.changes, content: updated(handle, new Map(), handle.keys('_root')) }
+    return {
+      handle,
+      changes: row.changes,
+      heads: headsOf(row.heads),
+      content: updated(handle, new Map(), handle.keys('_root')),
+      inUse: false,
+      evicted: false,
+    }
   } catch (error) {
     handle.free()
     throw error

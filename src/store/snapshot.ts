@@ -1,13 +1,14 @@
 /** One consistent moment of all documents, for queries, reconciliation and backups. */
 import { DamagedError, parseDocumentId, type ChangeHash, type DocumentId, type SensorId } from '../model/index.ts'
-import type { Reader } from './database.ts'
+import { DamagedValueError, type Reader } from './database.ts'
 import type { DocumentsSnapshot, IndexRow, JournalBatch, SharedContent } from './documents.ts'
-import { listRange, rangeFingerprint, splitRange } from './fingerprints.ts'
+import { fingerprintRows, listRange, rangeFingerprint, splitRange, type OrderedReader } from './fingerprints.ts'
 import { readChangeHeader } from './change.ts'
+import { expectedIndex, repairIndex } from './index-repair.ts'
 import { openJournal, readChanges, readPart, readSeal } from './journal-contents.ts'
 import { keys, under } from './keys.ts'
 import { fingerprintReader, type Ledger } from './ledger.ts'
-import { decodeIndexRow, stateOf, type DocumentRow } from './rows.ts'
+import { decodeIndexRow, stateOf, type DocumentRow, type IndexCounts } from './rows.ts'
 import type {
   ChangeSet,
   DocumentRange,
@@ -18,22 +19,52 @@ import type {
   Tip,
 } from './types.ts'
 
+export interface SnapshotOptions {
+  /** The document whose lock the caller holds. */
+  readonly locked?: DocumentId
+}
+
 export class LedgerSnapshot implements DocumentsSnapshot {
   readonly #ledger: Ledger
   readonly #reader: Reader & AsyncDisposable
   readonly #open: readonly DocumentId[]
+  readonly #locked: DocumentId | undefined
+  /** Documents found damaged by this snapshot: they stay absent in it, whatever refills them meanwhile. */
+  readonly #damaged = new Set<DocumentId>()
+  #fingerprints: OrderedReader
   /** Statement read last: parts of one journal are asked for one after the other. */
   #statement: { readonly id: DocumentId; readonly statement: SealStatement } | undefined
 
-  constructor(ledger: Ledger) {
+  private constructor(ledger: Ledger, { locked }: SnapshotOptions) {
     this.#ledger = ledger
     this.#reader = ledger.options.database.snapshot()
+    this.#fingerprints = fingerprintReader(this.#reader)
     this.#open = [...ledger.open].sort()
+    this.#locked = locked
+  }
+
+  /** Takes the present moment; after a failed write, once the disk was read again. */
+  static async take(ledger: Ledger, options: SnapshotOptions = {}): Promise<LedgerSnapshot> {
+    await ledger.options.database.ready()
+    return new LedgerSnapshot(ledger, options)
   }
 
   async #row(id: DocumentId): Promise<DocumentRow | undefined> {
-    const row = await this.#ledger.readable(id, this.#reader)
-    return row === undefined || row.tips.length === 0 ? undefined : row
+    if (this.#damaged.has(id)) return undefined
+    try {
+      const row = await this.#ledger.row(id, this.#reader)
+      return row === undefined || row.tips.length === 0 ? undefined : row
+    } catch (error) {
+      await this.#quarantine(id, error)
+      return undefined
+    }
+  }
+
+  /** Takes a document out of use where an error says that it is damaged; throws every other error on. */
+  async #quarantine(id: DocumentId, error: unknown): Promise<void> {
+    if (!(error instanceof DamagedError)) throw error
+    this.#damaged.add(id)
+    await this.#ledger.quarantine(id, error, { locked: id === this.#locked })
   }
 
   /** Reads of a document's bytes: damage takes it out of use and reads as absent. */
@@ -43,8 +74,7 @@ export class LedgerSnapshot implements DocumentsSnapshot {
     try {
       return await read(row)
     } catch (error) {
-      if (!(error instanceof DamagedError)) throw error
-      await this.#ledger.quarantine(id, error)
+      await this.#quarantine(id, error)
       return absent
     }
   }
@@ -55,8 +85,11 @@ export class LedgerSnapshot implements DocumentsSnapshot {
       gte: range.from === undefined ? all.gte : keys.document(range.from as DocumentId),
       lt: range.to === undefined ? all.lt : keys.document(range.to as DocumentId),
     }
-    for await (const [id, row] of this.#ledger.rows(this.#reader, bounds))
-      if (row.tips.length > 0) yield stateOf(id, row)
+    for await (const key of this.#reader.keys(bounds)) {
+      const id = key.slice(2) as DocumentId
+      const row = await this.#row(id)
+      if (row !== undefined) yield stateOf(id, row)
+    }
   }
 
   async *openDocuments(): AsyncIterable<DocumentState> {
@@ -71,16 +104,51 @@ export class LedgerSnapshot implements DocumentsSnapshot {
     return row === undefined ? undefined : stateOf(id, row)
   }
 
-  settled(range: DocumentRange, limit?: number): AsyncIterable<{ readonly id: DocumentId; readonly hash: Uint8Array }> {
-    return listRange(fingerprintReader(this.#reader), range, limit)
+  async *settled(
+    range: DocumentRange,
+    limit?: number,
+  ): AsyncIterable<{ readonly id: DocumentId; readonly hash: Uint8Array }> {
+    let { from } = range
+    let left = limit
+    const list = async function* (reader: OrderedReader): ReturnType<typeof listRange> {
+      for await (const item of listRange(reader, { ...range, ...(from === undefined ? {} : { from }) }, left)) {
+        yield item
+        from = `${item.id}\0`
+        if (left !== undefined) left--
+      }
+    }
+    try {
+      yield* list(this.#fingerprints)
+    } catch (error) {
+      await this.#mendFingerprints(error)
+      yield* list(this.#fingerprints)
+    }
   }
 
   fingerprint(range: DocumentRange): Promise<RangeFingerprint> {
-    return rangeFingerprint(fingerprintReader(this.#reader), range)
+    return this.#withFingerprints((reader) => rangeFingerprint(reader, range))
   }
 
   split(range: DocumentRange, parts: number): Promise<DocumentRange[]> {
-    return splitRange(fingerprintReader(this.#reader), range, parts)
+    return this.#withFingerprints((reader) => splitRange(reader, range, parts))
+  }
+
+  async #withFingerprints<T>(read: (reader: OrderedReader) => Promise<T>): Promise<T> {
+    try {
+      return await read(this.#fingerprints)
+    } catch (error) {
+      await this.#mendFingerprints(error)
+      return await read(this.#fingerprints)
+    }
+  }
+
+  /** Where the stored rows are damaged: makes those of this moment in memory, and the stored ones anew. */
+  async #mendFingerprints(error: unknown): Promise<void> {
+    if (!(error instanceof DamagedError)) throw error
+    const rows: { readonly key: string; readonly value: Uint8Array }[] = []
+    for await (const row of fingerprintRows(this.#ledger.settledItems(this.#reader))) rows.push(row)
+    this.#fingerprints = rowsReader(rows)
+    await this.#ledger.rebuildFingerprints(error.message)
   }
 
   changesSince(id: DocumentId, have: readonly Pick<Tip, 'actor' | 'seq' | 'hash'>[]): Promise<ChangeSet> {
@@ -154,7 +222,7 @@ export class LedgerSnapshot implements DocumentsSnapshot {
     try {
       return await readPart(this.#reader, id, statement, index)
     } catch (error) {
-      if (error instanceof DamagedError) await this.#ledger.quarantine(id, error)
+      await this.#quarantine(id, error)
       throw error
     }
   }
@@ -168,13 +236,37 @@ export class LedgerSnapshot implements DocumentsSnapshot {
   }
 
   async index(sensor: SensorId, month: string): Promise<readonly IndexRow[]> {
+    const range = under(`i\0${sensor}\0${month}`)
     const rows: IndexRow[] = []
-    for await (const [key, value] of this.#reader.entries(under(`i\0${sensor}\0${month}`))) {
-      const document = key.slice(key.lastIndexOf('\0') + 1) as DocumentId
-      const parsed = parseDocumentId(document)
-      if (parsed.kind === 'journal') rows.push({ document, node: parsed.node, ...decodeIndexRow(value) })
+    try {
+      for await (const [key, value] of this.#reader.entries(range)) this.#addRow(rows, key, decodeIndexRow(value))
+      return rows
+    } catch (error) {
+      if (!(error instanceof DamagedValueError)) throw error
     }
+    rows.length = 0
+    for await (const key of this.#reader.keys(range)) this.#addRow(rows, key, await this.#counts(key))
     return rows
+  }
+
+  #addRow(rows: IndexRow[], key: string, counts: IndexCounts | undefined): void {
+    const parsed = parseDocumentId(documentOf(key))
+    if (counts !== undefined && parsed.kind === 'journal' && !this.#damaged.has(documentOf(key)))
+      rows.push({ document: documentOf(key), node: parsed.node, ...counts })
+  }
+
+  /** One index row; where it is damaged, what the journal itself says, and the stored row is made anew. */
+  async #counts(key: string): Promise<IndexCounts | undefined> {
+    try {
+      const value = await this.#reader.get(key)
+      return value === undefined ? undefined : decodeIndexRow(value)
+    } catch (error) {
+      if (!(error instanceof DamagedValueError)) throw error
+      const id = documentOf(key)
+      const expected = await this.#reading(id, undefined, (row) => expectedIndex(this.#reader, id, row))
+      if (expected !== undefined) await repairIndex(this.#ledger, id, error.message)
+      return expected?.get(key)
+    }
   }
 
   async months(sensor: SensorId): Promise<readonly string[]> {
@@ -216,12 +308,30 @@ export class LedgerSnapshot implements DocumentsSnapshot {
       gte: `a\0${sensor}\0${fromDay}\0`,
       lt: `a\0${sensor}\0${toDay}\u0001`,
     }))
-      documents.push(key.slice(key.lastIndexOf('\0') + 1) as DocumentId)
+      documents.push(documentOf(key))
     return documents
   }
 
   [Symbol.asyncDispose](): PromiseLike<void> {
     return this.#reader[Symbol.asyncDispose]()
+  }
+}
+
+function documentOf(key: string): DocumentId {
+  return key.slice(key.lastIndexOf('\0') + 1) as DocumentId
+}
+
+/** Reads rows held in memory. */
+function rowsReader(rows: readonly { readonly key: string; readonly value: Uint8Array }[]): OrderedReader {
+  const byKey = new Map(rows.map(({ key, value }) => [key, value]))
+  const sorted = [...byKey.keys()].sort()
+  return {
+    get: async (key) => byKey.get(key),
+    async *range(from, to, { reverse = false, limit = Infinity } = {}) {
+      const found = sorted.filter((key) => key >= from && key < to)
+      if (reverse) found.reverse()
+      for (const key of found.slice(0, limit)) yield [key, byKey.get(key) as Uint8Array]
+    },
   }
 }
 

@@ -66,10 +66,8 @@ export async function createStore(
   const database = await Database.open(options.engine)
   try {
     if ((await database.get(keys.meta)) !== undefined) throw new NotAllowedError('there is a store here already')
-    await database.write([{ type: 'put', key: keys.meta, value: encode([formatVersion, founding.site]) }])
-    const store = await assemble(database, options, founding.site)
-    await store.members.add(founding.members)
-    return store
+    await database.write(await foundingOperations(founding))
+    return await assemble(database, options, founding.site)
   } catch (error) {
     await database.close()
     throw error
@@ -86,18 +84,33 @@ export async function moveStore(
 ): Promise<Store> {
   const database = await Database.open(options.engine)
   try {
-    const operations: Operation[] = [{ type: 'put', key: keys.meta, value: encode([formatVersion, to.site]) }]
+    const operations: Operation[] = []
     for (const prefix of ['m', `c\0${policyId}`])
       for await (const key of database.keys(under(prefix))) operations.push({ type: 'del', key })
     operations.push({ type: 'del', key: keys.document(policyId) })
-    await database.write(operations)
-    const store = await assemble(database, options, to.site)
-    await store.members.add(to.members)
-    return store
+    await database.write([...operations, ...(await foundingOperations(to))])
+    return await assemble(database, options, to.site)
   } catch (error) {
     await database.close()
     throw error
   }
+}
+
+/** What makes a store one of a site, in one batch: an interrupted founding leaves no store without members. */
+async function foundingOperations(founding: {
+  readonly site: SiteId
+  readonly members: readonly Uint8Array[]
+}): Promise<Operation[]> {
+  const operations: Operation[] = [{ type: 'put', key: keys.meta, value: encode([formatVersion, founding.site]) }]
+  const verified = await openMembersSet({
+    site: founding.site,
+    load: async function* () {},
+    save: async (entries) => {
+      for (const [hash, value] of entries) operations.push({ type: 'put', key: keys.member(hash), value })
+    },
+  })
+  await verified.add(founding.members)
+  return operations
 }
 
 async function assemble(database: Database, options: StoreOptions, site: SiteId): Promise<Store> {
@@ -122,7 +135,18 @@ async function assemble(database: Database, options: StoreOptions, site: SiteId)
     log,
     keepActors: options.unsafeKeepActors ?? false,
   })
-  await ledger.load()
+  const unread = await ledger.load()
+  database.onReopened(async (disk, cause) => {
+    const damaged = await ledger.load(disk)
+    log('warn', 'a write failed: the database was opened anew, intake goes on in new journals', {
+      reason: cause.message,
+    })
+    // Not before the recovery is over: it writes.
+    ledger.quarantineUnread(damaged).catch((error: unknown) => {
+      log('error', 'taking damaged documents out of use failed', { reason: String(error) })
+    })
+  })
+  await ledger.quarantineUnread(unread)
   const writer = new DocumentWriter(ledger)
   const records = createRecords({
     documents: writer,
@@ -154,7 +178,7 @@ function cachedPolicy(ledger: Ledger, records: Records): () => Promise<PolicyRes
   })
   return () => {
     current ??= (async () => {
-      await using snapshot = new LedgerSnapshot(ledger)
+      await using snapshot = await LedgerSnapshot.take(ledger)
       return await records.policy(snapshot)
     })()
     current.catch(() => (current = undefined))
@@ -189,7 +213,7 @@ class LevelStore implements Store {
     this.run = parts.ledger.options.run
     this.node = parts.ledger.options.signer?.node
     this.members = parts.members
-    this.side = sideTable(parts.database)
+    this.side = sideTable(parts.database, parts.ledger.options.log)
     this.#settling = this.#settleLater()
   }
 
@@ -238,27 +262,27 @@ class LevelStore implements Store {
   }
 
   async *query(query: Query = {}): ReturnType<Store['query']> {
-    await using snapshot = this.#snapshot()
+    await using snapshot = await this.#snapshot()
     yield* this.#parts.records.query(snapshot, query)
   }
 
   record: Store['record'] = async (sensor, time) => {
-    await using snapshot = this.#snapshot()
+    await using snapshot = await this.#snapshot()
     return await this.#parts.records.record(snapshot, sensor, time)
   }
 
   nearest: Store['nearest'] = async (sensor, time, count) => {
-    await using snapshot = this.#snapshot()
+    await using snapshot = await this.#snapshot()
     return await this.#parts.records.nearest(snapshot, sensor, time, count)
   }
 
   async *sensors(patterns?: Parameters<Store['sensors']>[0]): ReturnType<Store['sensors']> {
-    await using snapshot = this.#snapshot()
+    await using snapshot = await this.#snapshot()
     yield* this.#parts.records.sensors(snapshot, patterns)
   }
 
   span: Store['span'] = async (patterns) => {
-    await using snapshot = this.#snapshot()
+    await using snapshot = await this.#snapshot()
     return await this.#parts.records.span(snapshot, patterns)
   }
 
@@ -277,8 +301,15 @@ class LevelStore implements Store {
   }
 
   importMark: Store['importMark'] = async (mark) => {
-    const stored = await this.#parts.database.get(keys.imported(mark))
-    return stored === undefined ? undefined : { at: decode(stored) as number }
+    try {
+      const stored = await this.#parts.database.get(keys.imported(mark))
+      return stored === undefined ? undefined : { at: decode(stored) as number }
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error
+      // Importing again adds nothing that is here already.
+      this.#parts.ledger.options.log('warn', 'the mark of an imported file is damaged', { reason: error.message })
+      return undefined
+    }
   }
 
   setImportMark: Store['setImportMark'] = async (mark) => {
@@ -286,12 +317,12 @@ class LevelStore implements Store {
     await this.#parts.database.write([{ type: 'put', key: keys.imported(mark), value: encode(at) }])
   }
 
-  #snapshot(): LedgerSnapshot {
+  async #snapshot(): Promise<LedgerSnapshot> {
     if (this.#closing !== undefined) throw new ClosedError('the store is closed')
-    return new LedgerSnapshot(this.#parts.ledger)
+    return LedgerSnapshot.take(this.#parts.ledger)
   }
 
-  snapshot: Store['snapshot'] = async () => this.#snapshot()
+  snapshot: Store['snapshot'] = () => this.#snapshot()
 
   receive: Store['receive'] = (changes, from) => receiveChanges(this.#parts.ledger, changes, from)
 
@@ -303,7 +334,7 @@ class LevelStore implements Store {
 
   digest: Store['digest'] = async () => {
     const hash = createHash('sha256')
-    await using snapshot = this.#snapshot()
+    await using snapshot = await this.#snapshot()
     for await (const { id, heads } of snapshot.documents()) hash.update(`${id}\0${heads.join('\0')}\n`)
     const { policy } = await this.#parts.records.policy(snapshot)
     hash.update(JSON.stringify(Object.entries(policy.marks).sort(([a], [b]) => (a < b ? -1 : 1))))
@@ -311,16 +342,16 @@ class LevelStore implements Store {
   }
 
   content: Store['content'] = async () => {
-    await using snapshot = this.#snapshot()
+    await using snapshot = await this.#snapshot()
     return await this.#parts.records.content(snapshot)
   }
 
-  totals: Store['totals'] = async () => ({ ...this.#parts.ledger.totals })
+  totals: Store['totals'] = () => this.#parts.ledger.totals.value()
 
   damage: Store['damage'] = async () => {
     const damage: { document: DocumentId; reason: string; at: number }[] = []
     for (const document of [...this.#parts.ledger.quarantined].sort()) {
-      const row = await this.#parts.ledger.row(document)
+      const row = await this.#parts.ledger.readable(document, this.#parts.ledger.options.database)
       if (row?.quarantined !== undefined) damage.push({ document, ...row.quarantined })
     }
     for (const [document, count] of this.#parts.records.unreadable)

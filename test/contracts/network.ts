@@ -12,7 +12,8 @@ export interface NetworkHarness {
   cleanUp(): Promise<void>
 }
 
-const limitMs = 10_000
+/** Generous: two cores may be busy with other suites. */
+const limitMs = 30_000
 
 /** Polls until the condition holds; fails naming what it waited for. */
 export async function until(condition: () => boolean, what: string, withinMs: number = limitMs): Promise<void> {
@@ -474,6 +475,6 @@ export async function gossipReaches(from: Network, to: readonly Network[]): Prom
     return [...heard.values()].every((texts) => texts.size > 0)
   }, 'gossip at all')
   await from.publish(topic, bytes('measured'))
-  await until(() => [...heard.values()].every((texts) => texts.has('measured')), 'the next gossip message', 3_000)
+  await until(() => [...heard.values()].every((texts) => texts.has('measured')), 'the next gossip message', 10_000)
   for (const end of ends) end()
 }

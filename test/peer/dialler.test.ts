@@ -26,7 +26,12 @@ class Rig {
         return Promise.resolve(this.answer)
       },
     } as unknown as Network
-    const context = { network, clock: this.clock, random: createSeededRandom(5), tasks: this.tasks } as unknown as PeerContext
+    const context = {
+      network,
+      clock: this.clock,
+      random: createSeededRandom(5),
+      tasks: this.tasks,
+    } as unknown as PeerContext
     this.dialler = new Dialler(context, {
       greet: (node) => {
         this.connected.add(node)
@@ -113,7 +118,10 @@ describe('dialler', () => {
     rig.answer = a
     rig.dialler.addStatic('/memory/bare')
     await rig.clock.runFor(60_000)
-    assert.deepEqual(rig.dials.map(({ addresses }) => addresses), [['/memory/bare']])
+    assert.deepEqual(
+      rig.dials.map(({ addresses }) => addresses),
+      [['/memory/bare']],
+    )
     rig.lose(a)
     await rig.clock.runFor(60_000)
     assert.equal(rig.dials.length, 2)

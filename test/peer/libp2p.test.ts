@@ -32,7 +32,11 @@ function networkOf(key: NodeKey, psk: Uint8Array): Network {
   })
 }
 
-async function gateway(identity: Identity, members: readonly Uint8Array[], staticPeers: readonly string[]): Promise<Gateway> {
+async function gateway(
+  identity: Identity,
+  members: readonly Uint8Array[],
+  staticPeers: readonly string[],
+): Promise<Gateway> {
   const { site } = identity
   const engine = memoryEngine()
   const signer = signerOf(identity)

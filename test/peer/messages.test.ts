@@ -27,7 +27,18 @@ const hash = 'ab'.repeat(32) as ChangeHash
 describe('messages', () => {
   for (const [name, decode] of Object.entries(decoders)) {
     it(`${name} refuses any bytes that are not its message, and throws nothing else`, () => {
-      const words = fc.constantFrom('hello', 'ready', 'redeem', 'digest', 'keys', 'states', 'ask', 'pull', 'changes', 'seal')
+      const words = fc.constantFrom(
+        'hello',
+        'ready',
+        'redeem',
+        'digest',
+        'keys',
+        'states',
+        'ask',
+        'pull',
+        'changes',
+        'seal',
+      )
       const cbor = fc
         .tuple(words, fc.array(fc.oneof(fc.integer(), fc.string(), fc.uint8Array(), fc.array(fc.anything()))))
         .map(([word, rest]) => {
@@ -65,7 +76,11 @@ describe('messages', () => {
       },
       { id: 'catalog.1' as DocumentId, tips: [], settled: false },
     ]
-    assert.deepEqual(decodeState(encodeState({ kind: 'answer', states, last: true })), { kind: 'answer', states, last: true })
+    assert.deepEqual(decodeState(encodeState({ kind: 'answer', states, last: true })), {
+      kind: 'answer',
+      states,
+      last: true,
+    })
   })
 
   it('tips have to be sorted by actor, each once', () => {

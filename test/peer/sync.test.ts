@@ -136,7 +136,10 @@ describe('a site of three peers', () => {
     for (const { store } of site.nodes) {
       const record = await store.record(shared, startUs)
       assert.equal(record?.fields[0]?.conflict, 'amend/amend')
-      assert.deepEqual(record.fields[0].amendments.map(({ value }) => Number(value)).sort((a, b) => a - b), [1, 2])
+      assert.deepEqual(
+        record.fields[0].amendments.map(({ value }) => Number(value)).sort((a, b) => a - b),
+        [1, 2],
+      )
     }
     await site.clock.runFor(1_000)
     assert.equal(await nth(site, 0).peer.atRisk(), 0)
@@ -228,5 +231,27 @@ describe('a site of three peers', () => {
     await appendSome(a, 5)
     await site.converge(1_000)
     for (const { peer } of site.nodes) assert.equal((await peer.status())[0]?.connected, true)
+  })
+})
+
+describe('a simulated site', () => {
+  it('does the same twice with the same seed', async () => {
+    const trace = async (): Promise<string> => {
+      await using site = await createTestSite(4, { seed: 42, loss: 0.1 })
+      for (const { peer } of site.nodes) await peer.start()
+      const lines: unknown[] = []
+      for (const { peer, n } of site.nodes)
+        peer.onEvent(({ type, node }) => lines.push([site.clock.monotonicMs(), n, type, node]))
+      for (let i = 0; i < 4; i++) {
+        for (const node of site.nodes) await appendSome(node, 20, startUs + i * hourUs)
+        await site.clock.runFor(700)
+        if (i === 1) site.world.partition([[nth(site, 0).node]])
+        if (i === 2) site.world.heal()
+      }
+      await site.converge(120_000)
+      for (const { log, store } of site.nodes) lines.push(log, await store.digest())
+      return JSON.stringify(lines)
+    }
+    assert.equal(await trace(), await trace())
   })
 })

@@ -4,7 +4,8 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
-const entry = join(import.meta.dirname, '../../bin/hedgerow.js')
+/** The file that runs the command line. */
+export const entry: string = join(import.meta.dirname, '../../bin/hedgerow.js')
 
 export interface CliOptions {
   readonly cwd?: string
@@ -19,8 +20,10 @@ export interface CliResult {
   readonly stderr: string
 }
 
-/** Longest wait for a command or for a node to start, ms. */
-const waitMs = 25_000
+/** Longest wait for a command, for a node to start, or for what it does, ms: far more than it takes, since machines are busy. */
+const waitMs = 60_000
+/** Time limit of a test that runs several of them, ms. */
+export const childMs = 180_000
 
 /** Runs one command to its end. */
 export async function cli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
@@ -41,7 +44,10 @@ export async function cliOk(args: readonly string[], options: CliOptions = {}): 
 }
 
 /** Runs one command with --json that has to succeed; gives the objects it printed. */
-export async function cliJson<T = Record<string, unknown>>(args: readonly string[], options: CliOptions = {}): Promise<T[]> {
+export async function cliJson<T = Record<string, unknown>>(
+  args: readonly string[],
+  options: CliOptions = {},
+): Promise<T[]> {
   return (await cliOk([...args, '--json'], options))
     .split('\n')
     .filter((line) => line !== '')
@@ -59,7 +65,11 @@ export interface RunningNode extends AsyncDisposable {
 }
 
 /** Starts `hedgerow run` (or `start`) on loopback; resolves when it says that it runs. */
-export async function runNode(args: readonly string[], options: CliOptions = {}, command = 'run'): Promise<RunningNode> {
+export async function runNode(
+  args: readonly string[],
+  options: CliOptions = {},
+  command = 'run',
+): Promise<RunningNode> {
   const child = start([command, '--json', '--no-mdns', '--listen', '/ip4/127.0.0.1/tcp/0', ...args], options)
   const stderr = collect(child.stderr)
   const closed = once(child, 'close') as Promise<[number | null]>

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import { cliOk } from './cli.ts'
+import { initDirectory } from '../../src/gateway/index.ts'
+import { systemClock, systemRandom } from '../../src/model/index.ts'
 import { temporaryDirectory } from './temp-dir.ts'
 
 export interface Founded extends AsyncDisposable {
@@ -9,10 +10,10 @@ export interface Founded extends AsyncDisposable {
   readonly at: readonly string[]
 }
 
-/** A directory with a site founded by the command line. */
-export async function founded(...options: readonly string[]): Promise<Founded> {
+/** A directory with a site founded in it. */
+export async function founded(name?: string): Promise<Founded> {
   const dir = await temporaryDirectory()
-  const at = ['--dir', join(dir.path, 'node')]
-  await cliOk(['init', ...at, ...options])
-  return { path: dir.path, at, [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose]() }
+  const node = join(dir.path, 'node')
+  await initDirectory(node, { clock: systemClock, random: systemRandom, ...(name === undefined ? {} : { name }) })
+  return { path: dir.path, at: ['--dir', node], [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose]() }
 }

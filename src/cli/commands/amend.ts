@@ -86,5 +86,7 @@ export async function showRecord({ output }: Context, record: RecordItem, what: 
     return
   }
   const fields = record.fields.map((field) => `${field.field}=${cellText(field)}`).join(' ')
-  output.note(`${what}: ${record.sensor} ${formatTime(record.time)} ${fields === '' ? '(nothing left to show)' : fields}`)
+  output.note(
+    `${what}: ${record.sensor} ${formatTime(record.time)} ${fields === '' ? '(nothing left to show)' : fields}`,
+  )
 }

@@ -1,5 +1,14 @@
 import type { Command } from 'commander'
-import { checkReading, systemClock, UsageError, type FieldName, type Reading, type SensorId, type TimeUs, type ValueType } from '../../model/index.ts'
+import {
+  checkReading,
+  systemClock,
+  UsageError,
+  type FieldName,
+  type Reading,
+  type SensorId,
+  type TimeUs,
+  type ValueType,
+} from '../../model/index.ts'
 import type { NodeClient } from '../../gateway/index.ts'
 import { appendStream } from '../append-stream.ts'
 import { action, examples, type Runner } from '../command.ts'
@@ -60,7 +69,11 @@ function readingOf(
   values: ReadonlyMap<FieldName, string>,
   types: Readonly<Record<string, ValueType>>,
 ): Reading {
-  return { sensor, time, fields: [...values].map(([field, text]) => ({ field, value: parseValue(text, field, types[field]) })) }
+  return {
+    sensor,
+    time,
+    fields: [...values].map(([field, text]) => ({ field, value: parseValue(text, field, types[field]) })),
+  }
 }
 
 async function appendLines(context: Context, zone: string | undefined): Promise<ExitCode> {

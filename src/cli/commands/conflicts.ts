@@ -27,8 +27,7 @@ async function conflicts(context: Context, _options: object, patterns: readonly 
     const fields = record.fields.filter(({ conflict }) => conflict !== undefined)
     count += fields.length
     if (output.json) await output.object({ ...recordJson({ ...record, fields }) })
-    else
-      for (const field of fields) await output.data(fieldText(record.sensor, formatTime(record.time), field, names))
+    else for (const field of fields) await output.data(fieldText(record.sensor, formatTime(record.time), field, names))
   }
   output.note(count === 0 ? 'no conflicts' : `${count} ${count === 1 ? 'conflict' : 'conflicts'}`)
 }

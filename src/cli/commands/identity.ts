@@ -13,7 +13,10 @@ interface PassphraseOptions {
 
 export function addIdentity(root: Command, runner: Runner): void {
   const group = root.command('identity').description("this node's key: who it is, and all it may do")
-  examples(group.command('show').description('say who this node is').action(action(runner, show)), 'hedgerow identity show')
+  examples(
+    group.command('show').description('say who this node is').action(action(runner, show)),
+    'hedgerow identity show',
+  )
   const secret = '--passphrase-file <file>'
   const from = 'file with the passphrase (else HEDGEROW_PASSPHRASE, HEDGEROW_PASSPHRASE_FILE, or asked)'
   examples(
@@ -76,7 +79,10 @@ async function importFrom(context: Context, options: PassphraseOptions, file: st
     ...(options.passphraseFile === undefined ? {} : { file: options.passphraseFile }),
   })
   const dir = context.newDir()
-  const { node, site, name } = await importDirectoryIdentity(dir, text, secret, { clock: systemClock, random: systemRandom })
+  const { node, site, name } = await importDirectoryIdentity(dir, text, secret, {
+    clock: systemClock,
+    random: systemRandom,
+  })
   if (output.json) await output.object({ dir, node, site, name })
   else output.note(`${dir} is node ${node} (${name}) of site ${site} again: start it with hedgerow run`)
 }

@@ -69,11 +69,17 @@ async function importFiles(context: Context, options: ImportOptions, files: read
 
 async function say({ output }: Context, file: string, result: ImportResult): Promise<void> {
   if (output.json) {
-    await output.object({ file, ...result, ...(result.before === undefined ? {} : { before: formatTime(result.before) }) })
+    await output.object({
+      file,
+      ...result,
+      ...(result.before === undefined ? {} : { before: formatTime(result.before) }),
+    })
     return
   }
   if (result.before !== undefined) {
-    output.note(`${file}: already imported on ${formatTime(result.before)}, nothing added (--again takes it in once more)`)
+    output.note(
+      `${file}: already imported on ${formatTime(result.before)}, nothing added (--again takes it in once more)`,
+    )
     return
   }
   const { counts, appended, duplicates } = result

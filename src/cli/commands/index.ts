@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { Runner } from '../command.ts'
 import { addAmend } from './amend.ts'
 import { addAppend } from './append.ts'
+import { addBackup } from './backup.ts'
 import { addConflicts } from './conflicts.ts'
 import { addIdentity } from './identity.ts'
 import { addImport } from './import.ts'
@@ -19,6 +20,7 @@ import { addSensor } from './sensor.ts'
 import { addSensors } from './sensors.ts'
 import { addStart } from './start.ts'
 import { addStatus } from './status.ts'
+import { addVault } from './vault.ts'
 
 /** Every command, in the order of the help. */
 export const commands: readonly ((root: Command, runner: Runner) => void)[] = [
@@ -41,4 +43,6 @@ export const commands: readonly ((root: Command, runner: Runner) => void)[] = [
   addMembers,
   addStatus,
   addPolicy,
+  addVault,
+  addBackup,
 ]

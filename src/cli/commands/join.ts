@@ -37,7 +37,9 @@ async function join(context: Context, { name }: { readonly name?: string }, give
   const { site, node, via, viaName, coming, taken } = result
   output.note(`joined site ${site} through ${viaName} (${via})`)
   output.note(`this node is ${node}`)
-  output.note(`${coming} ${coming === 1 ? 'record is' : 'records are'} coming${taken === 0 ? '' : `; ${taken} records of this directory come along`}`)
+  output.note(
+    `${coming} ${coming === 1 ? 'record is' : 'records are'} coming${taken === 0 ? '' : `; ${taken} records of this directory come along`}`,
+  )
 }
 
 async function readCode(): Promise<string> {

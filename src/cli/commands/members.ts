@@ -35,7 +35,9 @@ async function list({ output, client: open, signal }: Context): Promise<void> {
       members.map(({ certificate, founder, revoked, adopted }) => [
         certificate.name,
         certificate.role,
-        [founder ? 'founder' : '', revoked ? 'revoked' : '', adopted ? 'of an earlier site' : ''].filter(Boolean).join(', '),
+        [founder ? 'founder' : '', revoked ? 'revoked' : '', adopted ? 'of an earlier site' : '']
+          .filter(Boolean)
+          .join(', '),
         certificate.node,
       ]),
       output.columns,

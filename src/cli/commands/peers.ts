@@ -34,7 +34,15 @@ export function peerTable(peers: readonly PeerInfo[], columns: number | undefine
   const amount = ({ records, bytes }: Amount): string =>
     records === 0 && bytes === 0 ? '0' : `${records} (${formatBytes(bytes)})`
   return table(
-    [{ title: 'name' }, { title: 'connected' }, { title: 'we lack' }, { title: 'it lacks' }, { title: 'seen' }, { title: 'synced' }, { title: 'node' }],
+    [
+      { title: 'name' },
+      { title: 'connected' },
+      { title: 'we lack' },
+      { title: 'it lacks' },
+      { title: 'seen' },
+      { title: 'synced' },
+      { title: 'node' },
+    ],
     peers.map(({ node, name, connected, behind, ahead, lastSeen, lastSynced }) => [
       name,
       connected ? 'yes' : 'no',

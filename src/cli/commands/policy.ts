@@ -23,7 +23,9 @@ export function addPolicy(root: Command, runner: Runner): void {
     .description('set the policy for sensors, on every node of the site (admins only)')
     .argument('<pattern>', 'sensors: * stands for anything within a segment, ** across')
     .option('--group <name>', 'the group of these sensors')
-    .addOption(new Option('--lane <lane>', "the group's lane: how soon its readings are durable and sent").choices(lanes))
+    .addOption(
+      new Option('--lane <lane>', "the group's lane: how soon its readings are durable and sent").choices(lanes),
+    )
     .option('--rule <field=rule>', `what a field in conflict shows: ${rules.join(' or ')}`, collect)
     .action(action(runner, set))
   examples(command, "hedgerow policy set 'alarm/**' --group alarms --lane critical --rule state=manual")
@@ -51,7 +53,8 @@ async function show({ output, client: open, signal }: Context): Promise<void> {
       ),
     )
   for (const [group, lane] of Object.entries(policy.lanes)) await output.line(`group ${group}: lane ${lane}`)
-  for (const [group, mark] of Object.entries(policy.marks)) await output.line(`group ${group}: kept from ${formatTime(mark)}`)
+  for (const [group, mark] of Object.entries(policy.marks))
+    await output.line(`group ${group}: kept from ${formatTime(mark)}`)
 }
 
 async function set(context: Context, { group, lane, rule = [] }: SetOptions, patternText: string): Promise<void> {
@@ -59,7 +62,8 @@ async function set(context: Context, { group, lane, rule = [] }: SetOptions, pat
     throw new UsageError('nothing to set: say --group, --lane or --rule')
   const fieldRules = parseAssignments(rule)
   for (const [field, text] of fieldRules)
-    if (!rules.includes(text)) throw new UsageError(`rule ${JSON.stringify(text)} of ${field} is none of ${rules.join(', ')}`)
+    if (!rules.includes(text))
+      throw new UsageError(`rule ${JSON.stringify(text)} of ${field} is none of ${rules.join(', ')}`)
   await using client = await context.client()
   await client.call(
     'setPolicy',

@@ -44,10 +44,12 @@ async function query(context: Context, options: QueryOptions, patterns: readonly
   if (output.json && options.format !== undefined) throw new UsageError('--json and --format exclude each other')
   const wanted = parseQuery(options, patterns)
   await using client = await context.client()
-  const records = wanted.from === undefined && wanted.to === undefined ? newest(context, client, wanted) : ranged(context, client, wanted)
+  const records =
+    wanted.from === undefined && wanted.to === undefined
+      ? newest(context, client, wanted)
+      : ranged(context, client, wanted)
   if (output.json) for await (const record of records) await output.object(recordJson(record))
-  else if (options.format === 'csv')
-    for await (const text of formatRecordsCsv(records)) await output.data(text)
+  else if (options.format === 'csv') for await (const text of formatRecordsCsv(records)) await output.data(text)
   else {
     const table = new RecordTable(output)
     for await (const record of records) {
@@ -71,7 +73,11 @@ function parseQuery(options: QueryOptions, patterns: readonly string[]): QueryIn
 }
 
 /** The last day before the newest record, oldest first; of more than the limit, the newest. */
-async function* newest({ output, signal }: Context, client: NodeClient, wanted: QueryInput): AsyncGenerator<RecordItem> {
+async function* newest(
+  { output, signal }: Context,
+  client: NodeClient,
+  wanted: QueryInput,
+): AsyncGenerator<RecordItem> {
   const span = await client.call('span', { patterns: wanted.patterns ?? [] }, { signal })
   if (span.last === undefined) {
     output.note('no records match')
@@ -80,18 +86,31 @@ async function* newest({ output, signal }: Context, client: NodeClient, wanted: 
   const limit = wanted.limit ?? defaultLimit
   const from = span.last - usPerDay
   const records: RecordItem[] = []
-  const input: QueryInput = { ...wanted, from: Math.max(0, from + 1), to: span.last + 1, limit: limit + 1, order: 'descending', seen: output.json }
+  const input: QueryInput = {
+    ...wanted,
+    from: Math.max(0, from + 1),
+    to: span.last + 1,
+    limit: limit + 1,
+    order: 'descending',
+    seen: output.json,
+  }
   for await (const record of client.stream('query', input, { signal })) records.push(record)
   const cut = records.length > limit
   if (cut) records.pop()
   yield* records.reverse()
   if (cut)
-    output.note(`only the newest ${limit} records of the last 24 h of data are shown: name --from and --to, or --limit, for more`)
+    output.note(
+      `only the newest ${limit} records of the last 24 h of data are shown: name --from and --to, or --limit, for more`,
+    )
   else if (span.first !== undefined && span.first <= from)
     output.note(`only the last 24 h of data are shown, up to ${formatTime(span.last)}: name --from and --to for more`)
 }
 
-async function* ranged({ output, signal }: Context, client: NodeClient, wanted: QueryInput): AsyncGenerator<RecordItem> {
+async function* ranged(
+  { output, signal }: Context,
+  client: NodeClient,
+  wanted: QueryInput,
+): AsyncGenerator<RecordItem> {
   const { limit } = wanted
   let count = 0
   const input: QueryInput = { ...wanted, ...(limit === undefined ? {} : { limit: limit + 1 }), seen: output.json }

@@ -15,7 +15,11 @@ export interface RunOptions {
 /** Adds the options that say how a node runs. */
 export function runOptions(command: Command): Command {
   return command
-    .option('--listen <multiaddr>', 'listen here instead of TCP 47474 on IPv4 and IPv6; may come several times', collect)
+    .option(
+      '--listen <multiaddr>',
+      'listen here instead of TCP 47474 on IPv4 and IPv6; may come several times',
+      collect,
+    )
     .option(
       '--announce <multiaddr>',
       'tell others this address instead of those listened on (port forward, relay); may come several times',

@@ -24,7 +24,10 @@ export function addSensor(root: Command, runner: Runner): void {
     .option('--place <text>', 'where it stands')
     .option('--label <text>', 'what people call it')
     .action(action(runner, set))
-  examples(command, "hedgerow sensor set 'greenhouse-1/*' --unit temperature=Cel --unit humidity=%RH --place 'north bay'")
+  examples(
+    command,
+    "hedgerow sensor set 'greenhouse-1/*' --unit temperature=Cel --unit humidity=%RH --place 'north bay'",
+  )
 }
 
 async function set(context: Context, options: SetOptions, patternText: string): Promise<void> {
@@ -33,7 +36,8 @@ async function set(context: Context, options: SetOptions, patternText: string): 
     throw new UsageError('nothing to set: say --unit, --type, --place or --label')
   const fieldTypes = parseAssignments(type)
   for (const [field, text] of fieldTypes)
-    if (!types.includes(text)) throw new UsageError(`type ${JSON.stringify(text)} of ${field} is none of ${types.join(', ')}`)
+    if (!types.includes(text))
+      throw new UsageError(`type ${JSON.stringify(text)} of ${field} is none of ${types.join(', ')}`)
   await using client = await context.client()
   await client.call(
     'setCatalog',

@@ -32,12 +32,23 @@ async function sensors(context: Context, _options: object, patterns: readonly st
         fields: fields.map((field) =>
           field.last === undefined
             ? field
-            : { ...field, last: { ...field.last, time: formatTime(field.last.time), ageSeconds: Math.round((now - field.last.time) / 1e6) } },
+            : {
+                ...field,
+                last: {
+                  ...field.last,
+                  time: formatTime(field.last.time),
+                  ageSeconds: Math.round((now - field.last.time) / 1e6),
+                },
+              },
         ),
       })
       continue
     }
-    const shared = [String(readings), nodes.map((node) => names.get(node) ?? node.slice(-8)).join(','), String(conflicts)]
+    const shared = [
+      String(readings),
+      nodes.map((node) => names.get(node) ?? node.slice(-8)).join(','),
+      String(conflicts),
+    ]
     for (const [i, { field, unit, last }] of fields.entries())
       rows.push([
         i === 0 ? sensor + (place === undefined ? '' : ` (${printable(place)})`) : '',

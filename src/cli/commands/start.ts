@@ -46,7 +46,11 @@ async function welcome({ output }: Context, dir: string, who: WhoAmI): Promise<v
     '  hedgerow join CODE && hedgerow run',
     ...(exported
       ? []
-      : ['', 'Save this identity: without it nobody can invite once this machine is lost.', `  ${here} identity export identity.backup`]),
+      : [
+          '',
+          'Save this identity: without it nobody can invite once this machine is lost.',
+          `  ${here} identity export identity.backup`,
+        ]),
     '',
     'Ctrl-C stops the node.',
   ]

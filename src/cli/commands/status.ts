@@ -33,7 +33,9 @@ async function status({ output, client: open, signal }: Context, { deep }: { rea
   await output.line(`node      ${node ?? 'none: this directory was restored and has no identity yet'}`)
   await output.line(`site      ${site}`)
   await output.line(`records   ${records} in ${documents} documents`)
-  await output.line(`at risk   ${atRisk === 0 ? 'none: every record is on another node, too' : `${atRisk} records are on no other node`}`)
+  await output.line(
+    `at risk   ${atRisk === 0 ? 'none: every record is on another node, too' : `${atRisk} records are on no other node`}`,
+  )
   await output.line(`digest    ${digest}`)
   if (content !== undefined) await output.line(`content   ${content}`)
   await output.line(`running   ${client.remote ? 'yes' : 'no'}`)

@@ -25,9 +25,12 @@ function dial(path: string): Promise<Socket | undefined> {
       if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ENOTSOCK') resolve(undefined)
       else if (error.code === 'EACCES' || error.code === 'EPERM')
         reject(
-          new LockedError(`the node's socket ${path} belongs to another user: run the command as the user that runs the node`, {
-            cause: error,
-          }),
+          new LockedError(
+            `the node's socket ${path} belongs to another user: run the command as the user that runs the node`,
+            {
+              cause: error,
+            },
+          ),
         )
       else reject(error)
     })

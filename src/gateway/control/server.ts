@@ -131,7 +131,8 @@ class Session {
           c: typeof context,
         ) => AsyncIterable<unknown>
         await this.#stream(id, request, stream(input, context))
-      } else throw new InvalidInputError(`this node does not know ${JSON.stringify(operation)}: is it an older release?`)
+      } else
+        throw new InvalidInputError(`this node does not know ${JSON.stringify(operation)}: is it an older release?`)
     } catch (error) {
       await this.#send({ id, error: packError(error) })
     } finally {

@@ -7,9 +7,7 @@ type ErrorClass = new (message: string, options?: { cause?: unknown }) => Hedger
 /** Every error class of the model by its code. */
 const classes: ReadonlyMap<string, ErrorClass> = new Map(
   (Object.values(errors) as unknown[])
-    .filter(
-      (value): value is ErrorClass => typeof value === 'function' && value.prototype instanceof HedgerowError,
-    )
+    .filter((value): value is ErrorClass => typeof value === 'function' && value.prototype instanceof HedgerowError)
     .map((errorClass) => [new errorClass('').code, errorClass]),
 )
 

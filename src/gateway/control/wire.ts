@@ -45,6 +45,8 @@ const bigintTag = 65_000
 
 const encodeOptions: EncodeOptions = {
   ignoreUndefinedProperties: true,
+  // Keys stay in their order: what is printed is the same whether it came through the socket or not.
+  mapSorter: () => 0,
   typeEncoders: {
     bigint: (value: bigint) => [new Token(Type.tag, bigintTag), new Token(Type.string, value.toString())],
     number: (value: number) => (Object.is(value, -0) ? new Token(Type.float, -0) : null),

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import * as errors from '../../../src/model/index.ts'
 import { HedgerowError, LimitError, LockedError } from '../../../src/model/index.ts'
 import { packError, unpackError } from '../../../src/gateway/control/wire-errors.ts'
@@ -30,17 +30,28 @@ describe('control frames', () => {
   })
 
   it('keep 21 and 21n, 0 and −0 apart', () => {
-    assert.deepStrictEqual(decodeValue(encodeValue([21, 21n, 0, -0, 2 ** 60, 2n ** 60n])), [21, 21n, 0, -0, 2 ** 60, 2n ** 60n])
+    assert.deepStrictEqual(decodeValue(encodeValue([21, 21n, 0, -0, 2 ** 60, 2n ** 60n])), [
+      21,
+      21n,
+      0,
+      -0,
+      2 ** 60,
+      2n ** 60n,
+    ])
   })
 
   it('come out whole however the bytes were cut', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(value, { maxLength: 6 }), fc.array(fc.nat(40), { maxLength: 60 }), async (outputs, cuts) => {
-        const bytes = Buffer.concat(outputs.map((output, id) => encodeFrame({ id, output })))
-        const found: unknown[] = []
-        for await (const { output } of readFrames(pieces(bytes, cuts))) found.push(output)
-        assert.deepStrictEqual(found, outputs)
-      }),
+      fc.asyncProperty(
+        fc.array(value, { maxLength: 6 }),
+        fc.array(fc.nat(40), { maxLength: 60 }),
+        async (outputs, cuts) => {
+          const bytes = Buffer.concat(outputs.map((output, id) => encodeFrame({ id, output })))
+          const found: unknown[] = []
+          for await (const { output } of readFrames(pieces(bytes, cuts))) found.push(output)
+          assert.deepStrictEqual(found, outputs)
+        },
+      ),
       { numRuns: 200 },
     )
   })
@@ -72,7 +83,7 @@ describe('errors on the control socket', () => {
       const thrown = new errorClass('what happened', { cause: new Error('what was behind it') })
       const back = unpackError(decodeValue(encodeValue(packError(thrown))) as ReturnType<typeof packError>)
       assert.ok(back instanceof errorClass)
-      assert.equal((back as HedgerowError).code, thrown.code)
+      assert.equal(back.code, thrown.code)
       assert.equal(back.message, 'what happened')
       assert.equal((back.cause as Error).message, 'what was behind it')
     }

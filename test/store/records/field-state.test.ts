@@ -143,28 +143,31 @@ describe('field state', () => {
   const values = fc.constantFrom<Value>(0, -0, 0n, 1, 1n, 1.5, true, 'x', '1')
   const nodeArbitrary = fc.constantFrom(...nodes)
   const qualityArbitrary = fc.constantFrom(...qualities)
-  const readingArbitrary = fc.record({
+  // Decoded entries have the ordinary prototype; so have these.
+  const plain = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
+    fc.record(model, { noNullPrototype: true }) as fc.Arbitrary<T>
+  const readingArbitrary = plain({
     value: values,
     quality: qualityArbitrary,
     unit: fc.constantFrom(undefined, 'Cel', 'K'),
     node: nodeArbitrary,
   })
   const act = { by: nodeArbitrary, at: fc.nat(3) }
-  const over = fc.array(fc.record({ value: values, quality: qualityArbitrary, node: nodeArbitrary }), { maxLength: 3 })
+  const over = fc.array(plain({ value: values, quality: qualityArbitrary, node: nodeArbitrary }), { maxLength: 3 })
   const amendmentArbitrary = fc.oneof(
-    fc.record({ ...act, over, value: values, quality: qualityArbitrary }),
-    fc.record({ ...act, over, removed: fc.constant(true as const) }),
-    fc.record({ ...act, over: fc.constant([]), note: fc.constant('n') }),
+    plain({ ...act, over, value: values, quality: qualityArbitrary }),
+    plain({ ...act, over, removed: fc.constant(true as const) }),
+    plain({ ...act, over: fc.constant([]), note: fc.constant('n') }),
   )
-  const entryArbitrary: fc.Arbitrary<AmendmentEntry> = fc.record({
+  const entryArbitrary: fc.Arbitrary<AmendmentEntry> = plain({
     amendment: amendmentArbitrary,
-    clears: fc.array(fc.record(act), { maxLength: 2 }),
+    clears: fc.array(plain(act), { maxLength: 2 }),
   })
-  const inputs = fc.record({
+  const inputs = plain({
     readings: fc.array(readingArbitrary, { maxLength: 6 }),
     entries: fc.array(entryArbitrary, { maxLength: 4 }),
     whole: fc.array(
-      fc.record(act).map(({ by, at }) => remove(by, at)),
+      plain(act).map(({ by, at }) => remove(by, at)),
       { maxLength: 2 },
     ),
     rule: fc.constantFrom<MergeRule>('default', 'manual'),
@@ -176,7 +179,7 @@ describe('field state', () => {
         .tuple(fc.shuffledSubarray([...items], { minLength: items.length }), fc.shuffledSubarray([...items]))
         .map(([all, some]) => [...some, ...all])
     const cases = inputs.chain((input) =>
-      fc.record({
+      plain({
         input: fc.constant(input),
         other: fc.record({ readings: again(input.readings), entries: again(input.entries), whole: again(input.whole) }),
       }),

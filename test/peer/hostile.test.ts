@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict'
+import { makeRunId, type ActorId, type ChangeHash, type DocumentId } from '../../src/model/index.ts'
+import { signerOf, type Network, type StreamHandler } from '../../src/peer/index.ts'
+import { protocols } from '../../src/peer/constants.ts'
+import { decodePull, encodeHello, encodePull, encodeState, type StateReport } from '../../src/peer/messages.ts'
+import { issueCertificate } from '../../src/store/index.ts'
+import { addressOf, appendSome, createTestSite, testIdentity, type SiteNode, type TestSite } from './site.ts'
+
+const liar = testIdentity(66)
+const { signal } = new AbortController()
+
+function lie(n: number): StateReport {
+  const tip = {
+    actor: 'ab'.repeat(24) as ActorId,
+    seq: 9,
+    hash: 'cd'.repeat(32) as ChangeHash,
+    records: 90,
+    bytes: 900,
+  }
+  return { id: `amendments.1/default/lie-${n}/2026-01-01` as DocumentId, tips: [tip], settled: false }
+}
+
+/** A member of the site that claims documents and answers pulls as told. */
+async function startLiar(
+  site: TestSite,
+  host: SiteNode,
+  reports: readonly StateReport[],
+  answerPull: StreamHandler,
+): Promise<Network> {
+  const network = site.world.network(liar.node)
+  const { store } = host
+  const certificate = issueCertificate(signerOf(testIdentity(0)), store.members, {
+    node: liar.node,
+    name: 'liar',
+    role: 'writer',
+  })
+  network.handle(protocols.pull, answerPull)
+  network.handle(protocols.members, async function* () {})
+  network.handle(protocols.reconcile, async function* () {})
+  network.handle(protocols.state, async function* (_from, incoming) {
+    for await (const _ of incoming) yield* []
+  })
+  await network.start()
+  const work = (async () => {
+    await network.connect([addressOf(host.node)], { signal })
+    network.admit(host.node)
+    const hello = {
+      kind: 'hello' as const,
+      site: store.site,
+      node: liar.node,
+      run: makeRunId(1, new Uint8Array(4)),
+      certificate,
+      addresses: [],
+      order: site.clock.nowUs(),
+      members: store.members.digest(),
+    }
+    const said = [encodeHello(hello), encodeHello({ kind: 'ready' })]
+    for await (const _ of network.open(host.node, protocols.hello, said, { signal }));
+    const states = (async function* () {
+      yield encodeState({ kind: 'states', states: reports })
+      yield encodeState({ kind: 'listed' })
+      await site.clock.sleep(600_000)
+    })()
+    for await (const _ of network.open(host.node, protocols.state, states, { signal }));
+  })()
+  // The host throws it out in the end: that is what the tests are about.
+  work.catch(() => undefined)
+  await site.clock.runFor(500)
+  return network
+}
+
+function refused({ log }: SiteNode): unknown[] {
+  return log
+    .filter(({ message }) => message === 'a document from a peer was refused')
+    .map(({ fields }) => fields.document)
+}
+
+async function stop(site: TestSite, network: Network): Promise<void> {
+  let stopped = false
+  const stopping = network.stop().finally(() => (stopped = true))
+  await site.clock.runUntil(() => stopped, 10_000)
+  await stopping
+}
+
+async function host(): Promise<{ site: TestSite; node: SiteNode }> {
+  const site = await createTestSite(1)
+  const [node] = site.nodes
+  assert.ok(node !== undefined)
+  await node.peer.start()
+  await appendSome(node, 10)
+  return { site, node }
+}
+
+const garbage: StreamHandler = async function* (_from, incoming) {
+  for await (const bytes of incoming) {
+    assert.equal(decodePull(bytes).kind, 'pull')
+    yield encodePull({ kind: 'changes', tips: [], lengths: [100] })
+    yield new Uint8Array(100).fill(7)
+    return
+  }
+}
+
+describe('a member that lies', () => {
+  it('is thrown out and left alone after a few documents that do not verify; nothing of it stays', async () => {
+    const { site, node } = await host()
+    await using _ = site
+    const digest = await node.store.digest()
+    const network = await startLiar(
+      site,
+      node,
+      Array.from({ length: 20 }, (_, i) => lie(i)),
+      garbage,
+    )
+    await site.clock.runFor(5_000)
+    assert.deepEqual(network.connections(), [])
+    assert.ok(new Set(refused(node)).size >= 5)
+    assert.equal(await node.store.digest(), digest)
+    assert.ok(node.events.some(({ type }) => type === 'peer-refused'))
+    await stop(site, network)
+  })
+
+  it('is not thrown out for one document that is refused again and again', async () => {
+    const { site, node } = await host()
+    await using _ = site
+    const network = await startLiar(site, node, [lie(1)], garbage)
+    await site.clock.runFor(3_000)
+    assert.deepEqual(network.connections(), [node.node])
+    assert.equal(refused(node).length, 1)
+    await stop(site, network)
+  })
+
+  it('cannot keep others from delivering what it claims to have', async () => {
+    await using site = await createTestSite(2)
+    const [node, other] = site.nodes
+    assert.ok(node !== undefined && other !== undefined)
+    await node.peer.start()
+    // A journal that the liar announces first and never sends.
+    await appendSome(other, 30)
+    await using snapshot = await other.store.snapshot()
+    const claimed: StateReport[] = []
+    for await (const { id, tips } of snapshot.documents()) claimed.push({ id, tips, settled: false })
+    let asked = 0
+    const network = await startLiar(site, node, claimed, async function* (_from, incoming) {
+      asked++
+      for await (const _ of incoming) yield* await site.clock.sleep(600_000).then(() => [])
+    })
+    await site.clock.runFor(1_000)
+    assert.equal(asked, 1)
+    await other.peer.start()
+    await site.clock.runFor(60_000)
+    assert.equal(await node.store.digest(), await other.store.digest())
+    await stop(site, network)
+  })
+})
