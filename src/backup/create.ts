@@ -2,14 +2,7 @@
  * Makes one backup of one consistent moment. Order: packs, index blocks, manifest. Interrupted anywhere the vault is
  * valid, and the next backup reuses the packs that are there.
  */
-import {
-  InvalidInputError,
-  NotAllowedError,
-  WrongSiteError,
-  type Clock,
-  type DocumentId,
-  type Random,
-} from '../model/index.ts'
+import { InvalidInputError, NotAllowedError, type Clock, type DocumentId, type Random } from '../model/index.ts'
 import type { Signer, Store, StoreSnapshot } from '../store/index.ts'
 import type { PartId } from './box.ts'
 import { infoOf, loadCatalog, type BackupInfo, type Catalog } from './catalog.ts'
@@ -70,10 +63,9 @@ export async function createBackup(options: CreateBackupOptions): Promise<Create
   if (options.independent === true && options.kind !== undefined && options.kind !== 'full')
     throw new InvalidInputError('only a full backup can be independent of the others')
   const catalog = await loadCatalog(vault)
-  checkSite(catalog, store, signer)
   const plan = await planBackup(options, catalog)
   const held = options.independent === true ? new PartIndex() : await loadReusable(vault)
-  const sink = new PartSink(vault, held, random, options.packBytes)
+  await using sink = new PartSink(vault, held, random, options.packBytes)
   const { snapshot, marks } = await snapshotWithMarks(store)
   await using _ = snapshot
   const created = clock.nowUs()
@@ -129,15 +121,6 @@ function* counters({ files }: Catalog, { node }: Signer): Iterable<number> {
   for (const file of files) if (file.node === node) yield file.counter
 }
 
-/** A node that changed its site begins anew; backups of the old one stay what they are. */
-function checkSite({ manifests }: Catalog, { site }: Pick<Store, 'site'>, { node }: Signer): void {
-  for (const manifest of manifests.values())
-    if (manifest.node === node && manifest.site !== site)
-      throw new WrongSiteError(
-        `this vault holds backups of site ${manifest.site} by this node, which now belongs to site ${site}: make another vault`,
-      )
-}
-
 interface Plan {
   readonly kind: BackupKind
   readonly parent?: LoadedManifest
@@ -146,16 +129,19 @@ interface Plan {
   readonly because?: string
 }
 
-async function planBackup({ vault, signer, kind, independent }: CreateBackupOptions, catalog: Catalog): Promise<Plan> {
+async function planBackup(options: CreateBackupOptions, catalog: Catalog): Promise<Plan> {
+  const { store, vault, signer, kind, independent } = options
   if (kind === 'full' || independent === true) return { kind: 'full', links: [] }
-  const parent = parentFor(kind ?? 'incremental', signer.node, catalog.manifests)
+  // A node that has changed its site begins anew.
+  const ours = new Map([...catalog.manifests].filter(([, { site }]) => site === store.site))
+  const parent = parentFor(kind ?? 'incremental', signer.node, ours)
   if (parent === undefined) {
     if (kind === undefined) return { kind: 'full', links: [] }
     throw new InvalidInputError(
       `this node has no whole ${kind === 'differential' ? 'full ' : ''}backup in vault ${vault.storage.location} that ${kind === 'differential' ? 'a differential' : 'an incremental'} one could continue: make a full one`,
     )
   }
-  const { links } = chainOf(parent, catalog.manifests)
+  const { links } = chainOf(parent, ours)
   const reader = await openUndamaged(vault, links)
   if (typeof reader !== 'string') return { kind: kind ?? 'incremental', parent, links, reader }
   if (kind === undefined) return { kind: 'full', links: [], because: reader }

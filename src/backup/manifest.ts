@@ -4,7 +4,15 @@
  * only when its manifest does.
  */
 import { createHash, createPublicKey, verify } from 'node:crypto'
-import { DamagedError, parseSiteId, publicKeyOf, type NodeId, type Random, type SiteId } from '../model/index.ts'
+import {
+  DamagedError,
+  StorageError,
+  parseSiteId,
+  publicKeyOf,
+  type NodeId,
+  type Random,
+  type SiteId,
+} from '../model/index.ts'
 import { inspectEntry, type Signer } from '../store/index.ts'
 import { lastPiece, makeBox, partIdBytes, partIdOf, prefixBytes, saltBytes, type PartId } from './box.ts'
 import { asBytes, asInteger, asList, asMap, asNames, asText, decodeCbor, encode } from './cbor.ts'
@@ -62,7 +70,8 @@ export async function writeManifest(
     throw new DamagedError(
       `the manifest ${manifest.name} would have ${file.length} bytes: make a full backup into a new vault`,
     )
-  await vault.storage.put(manifest.name, file)
+  if (!(await vault.storage.put(manifest.name, file)))
+    throw new StorageError(`vault ${vault.storage.location} holds ${manifest.name} already: run the backup again`)
   return { ...manifest, hash: createHash('sha256').update(file).digest('hex') }
 }
 

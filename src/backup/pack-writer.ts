@@ -60,6 +60,11 @@ export class PackWriter {
     await this.#storing
   }
 
+  /** Waits for the pack that is being stored, whatever becomes of it: before a caller goes away with an error. */
+  async settle(): Promise<void> {
+    await Promise.allSettled([this.#storing])
+  }
+
   #begin(): OpenPack {
     const salt = Buffer.from(this.#random.bytes(saltBytes))
     return { box: packBox(this.#vault.master, salt), salt, pieces: [], parts: [], lengths: [], bytes: prefixBytes }

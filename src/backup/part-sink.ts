@@ -7,7 +7,7 @@ import { PackWriter } from './pack-writer.ts'
 import type { PartIndex } from './part-index.ts'
 import type { Vault } from './vault.ts'
 
-export class PartSink {
+export class PartSink implements AsyncDisposable {
   readonly #vault: Vault
   readonly #held: PartIndex
   readonly #random: Random
@@ -41,6 +41,11 @@ export class PartSink {
     const bytes = await content()
     this.#own.add(id)
     await this.#writer.add(id, bytes)
+  }
+
+  /** Waits for what is being stored. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#writer.settle()
   }
 
   async add(content: Uint8Array): Promise<PartId> {

@@ -9,12 +9,27 @@ import { program } from './program.ts'
 /** Runs a command line and ends the process with its exit code: the only place that does. */
 export function main(argv: readonly string[]): void {
   run(argv).then(
-    (code) => process.exit(code),
+    async (code) => {
+      // A pipe whose reader is slow still holds the end of the output.
+      await Promise.all([written(process.stdout), written(process.stderr)])
+      process.exit(code)
+    },
     (error: unknown) => {
       process.stderr.write(`hedgerow: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
       process.exit(exitCodes.failed)
     },
   )
+}
+
+/** Resolves when everything written to a stream has been taken, or nobody takes it any more. */
+function written(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.writableLength === 0 || stream.destroyed) resolve()
+    else {
+      stream.once('close', resolve)
+      stream.write('', () => resolve())
+    }
+  })
 }
 
 async function run(argv: readonly string[]): Promise<number> {

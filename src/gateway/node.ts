@@ -33,6 +33,7 @@ import {
   requireStore,
   type Directory,
 } from './directory.ts'
+import { checkMultiaddrs } from './multiaddrs.ts'
 import type { Operations } from './operations.ts'
 import { defaultPort, freePort, listenAddresses } from './ports.ts'
 import { sideKeys } from './side-keys.ts'
@@ -83,6 +84,7 @@ export interface Node extends AsyncDisposable {
 
 /** Opens a node. Throws `NotFoundError` where there is no store, `LockedError` where another process has it. */
 export async function openNode(options: NodeOptions): Promise<Node> {
+  checkMultiaddrs([...(options.listen ?? []), ...(options.staticPeers ?? [])])
   const node = new ComposedNode(options)
   try {
     await node.open()

@@ -47,6 +47,8 @@ export const peerLimits = {
   pullsInAll: 16,
   /** Pulls that one peer may have open with us. */
   servedPulls: 16,
+  /** A peer that takes nothing of what waits for it for this long is disconnected, ms: it holds memory and a snapshot. */
+  stallMs: 60_000,
   /** A document is tried this often before it waits for the next reconciliation; first delay, ms. */
   pullAttempts: 5,
   pullBackoffMs: 500,

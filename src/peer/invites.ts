@@ -26,9 +26,10 @@ export interface Invites {
   create(request: { readonly role: Role; readonly expires: TimeUs; readonly nowUs: TimeUs }): Promise<Uint8Array>
   /**
    * Uses a token for a node. Resolves after the use was written with fsync, with the same answer however often the same
-   * node asks. Throws `RefusedError` if the token is unknown, expired, or used by another node.
+   * node asks. Throws `RefusedError` if the token is unknown, expired, or used by another node, and what `check` throws,
+   * which is given the role before the token is used: then it is not.
    */
-  redeem(token: Uint8Array, node: NodeId, nowUs: TimeUs): Promise<Redemption>
+  redeem(token: Uint8Array, node: NodeId, nowUs: TimeUs, check?: (role: Role) => void): Promise<Redemption>
   /** Number of invites that are neither used nor expired. */
   open(nowUs: TimeUs): Promise<number>
 }
@@ -71,17 +72,25 @@ class StoredInvites implements Invites {
     })
   }
 
-  redeem(token: Uint8Array, node: NodeId, nowUs: TimeUs): Promise<Redemption> {
+  redeem(
+    token: Uint8Array,
+    node: NodeId,
+    nowUs: TimeUs,
+    check: (role: Role) => void = () => undefined,
+  ): Promise<Redemption> {
     return this.#alone(async () => {
       const found = find(await this.#all(), token)
       if (found === undefined)
         throw new RefusedError('this node did not make this invite: only the node that made it can redeem it')
       const [name, invite] = found
       if (invite.usedBy !== undefined) {
-        if (invite.usedBy === node) return { role: invite.role, again: true }
-        throw new RefusedError('this invite was used by another node: ask for a new one')
+        if (invite.usedBy !== node)
+          throw new RefusedError('this invite was used by another node: ask for a new one')
+        check(invite.role)
+        return { role: invite.role, again: true }
       }
       if (invite.expires <= nowUs) throw new RefusedError('this invite has expired: ask for a new one')
+      check(invite.role)
       await this.#side.put(name, { ...invite, usedBy: node })
       return { role: invite.role, again: false }
     })

@@ -2,8 +2,17 @@
  * How a node becomes a member: it opens `join` with the node that invited it, which introduces itself by its certificate;
  * only to the inviter named in the invite, proved up to the site id, is the token shown. The answer is the members set.
  */
-import { HedgerowError, NetworkError, NotAllowedError, RefusedError, type NodeId, type SiteId } from '../model/index.ts'
-import { inspectEntry, issueCertificate, type Signer, type Store } from '../store/index.ts'
+import {
+  HedgerowError,
+  InvalidInputError,
+  limits,
+  NetworkError,
+  NotAllowedError,
+  RefusedError,
+  type NodeId,
+  type SiteId,
+} from '../model/index.ts'
+import { inspectEntry, issueCertificate, type MembersSet, type Role, type Signer, type Store } from '../store/index.ts'
 import { peerLimits, protocols } from './constants.ts'
 import type { PeerLog } from './context.ts'
 import type { Invite } from './invite-code.ts'
@@ -33,10 +42,14 @@ export interface RedeemOptions {
 }
 
 /**
- * Redeems an invite at the node that made it. Throws `NetworkError` if it cannot be reached, `RefusedError` if another
- * node answers or does not prove itself, `NotAllowedError` with the inviter's reason if it does not take the invite.
+ * Redeems an invite at the node that made it. Throws `InvalidInputError` if the name is too long, `NetworkError` if it
+ * cannot be reached, `RefusedError` if another node answers or does not prove itself, `NotAllowedError` with the
+ * inviter's reason if it does not take the invite.
  */
-export async function redeemInvite({ network, invite, name, signal }: RedeemOptions): Promise<Redeemed> {
+export async function redeemInvite({ network, invite, name: given, signal }: RedeemOptions): Promise<Redeemed> {
+  const name = given.normalize('NFC')
+  if (name.length === 0 || name.length > limits.nameChars)
+    throw new InvalidInputError(`a gateway's name has 1 to ${limits.nameChars} characters, not ${name.length}`)
   const node = await network.connect(invite.addresses, { signal })
   if (node !== invite.inviter)
     throw new RefusedError(`${node} answers at the addresses of the invite, not ${invite.inviter} who made it`)
@@ -125,10 +138,21 @@ async function redeem(
   token: Uint8Array,
   name: string,
 ): Promise<void> {
-  const { role } = await invites.redeem(token, node, nowUs)
-  const known = store.members.member(node)
-  // Asked again after a lost answer: the certificate it got then is still good.
-  if (known !== undefined && !known.adopted && !known.revoked && known.certificate.role === role) return
-  await store.members.add([issueCertificate(signer, store.members, { node, name, role })])
+  let entry: Uint8Array | undefined
+  const { role } = await invites.redeem(token, node, nowUs, (role) => {
+    // Before the token is used: a name or a right that does not do must not cost it.
+    entry = isCertified(store.members, node, role, nowUs)
+      ? undefined
+      : issueCertificate(signer, store.members, { node, name, role })
+  })
+  if (entry === undefined) return
+  await store.members.add([entry])
   log('info', 'a node joined', { node, name, role })
+}
+
+/** Asked again after a lost answer: the certificate that the node got then is still good. */
+function isCertified(members: MembersSet, node: NodeId, role: Role, nowUs: number): boolean {
+  const known = members.member(node)
+  if (known === undefined || known.adopted || known.revoked || known.certificate.role !== role) return false
+  return known.certificate.expires === undefined || known.certificate.expires > nowUs
 }

@@ -166,7 +166,8 @@ export function decodeJoin(bytes: Uint8Array): JoinMessage {
       return {
         kind: 'redeem',
         token: check.asBytes(items[1], 'invite token', tokenBytes),
-        name: check.asText(items[2], 'name of the joining node', limits.nameChars),
+        // With room: a name that is too long is answered with the reason.
+        name: check.asText(items[2], 'name of the joining node', 4 * limits.nameChars),
       }
     case 'entries':
       return { kind: 'entries', entries: entriesIn(items[1]) }

@@ -34,10 +34,8 @@ import {
 import { answerMembers, type AddressBook } from './members-exchange.ts'
 import type { Hello } from './messages.ts'
 import { Pulls } from './pulls.ts'
-import { respondReconcile } from './reconcile.ts'
 import { Session } from './session.ts'
 import { otherMembers, timesOf, type PeerStatus } from './status.ts'
-import { answerPull } from './transfer.ts'
 import type { Peer, PeerEvent, PeerOptions } from './types.ts'
 
 export class SitePeer implements Peer {
@@ -55,7 +53,7 @@ export class SitePeer implements Peer {
   #seen = new Map<NodeId, Seen>()
   #persisting: Timer | undefined
   #sealing = false
-  #started = false
+  #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
 
   constructor(options: PeerOptions) {
@@ -86,10 +84,13 @@ export class SitePeer implements Peer {
     this.#gossip = gossip ? new Gossip(context, { onGap: (id) => reconciliation && this.#pulls.hurry(id) }) : undefined
   }
 
-  async start(): Promise<void> {
-    if (this.#stopping !== undefined) throw new ClosedError('the peer was stopped: make a new one')
-    if (this.#started) return
-    this.#started = true
+  start(): Promise<void> {
+    if (this.#stopping !== undefined) return Promise.reject(new ClosedError('the peer was stopped: make a new one'))
+    this.#starting ??= this.#start()
+    return this.#starting
+  }
+
+  async #start(): Promise<void> {
     const { store, network, identity, staticPeers = [] } = this.#options
     await store.members.add(identity.entries)
     ownHello(this.#context, [])
@@ -113,6 +114,8 @@ export class SitePeer implements Peer {
   async #stop(): Promise<void> {
     const { store, network, tasks, evidence } = this.#context
     const reason = new ClosedError('the peer was stopped')
+    // Its failure was its caller's; what it had begun is ended here.
+    await this.#starting?.catch(() => undefined)
     this.#persisting?.cancel()
     this.#dialler.stop()
     for (const node of this.#sessions.keys()) this.#touch(node)
@@ -124,7 +127,7 @@ export class SitePeer implements Peer {
     await network.stop()
     await stopped
     for (const unsubscribe of this.#unsubscribe.splice(0)) unsubscribe()
-    if (!this.#started) return
+    if (this.#starting === undefined) return
     for (const [node, seen] of this.#seen) {
       const amounts = evidence.amounts(node)
       await rememberSeen(store.side, node, { ...timesOf(seen), ...amounts })
@@ -200,6 +203,8 @@ export class SitePeer implements Peer {
     this.#unsubscribe.push(
       store.onChange((change) => {
         evidence.changed(change)
+        const { id, tips } = change.state
+        if (tips.length === 0) for (const session of this.#sessions.values()) session.lost(id)
         // What came by gossip or from another peer may have been all that was lacking.
         for (const node of this.#sessions.keys()) this.#noteSynced(node)
       }),
@@ -234,8 +239,8 @@ export class SitePeer implements Peer {
     )
     if (!reconciliation) return
     network.handle(protocols.state, (from, incoming) => this.#sessionOf(from).handleStates(incoming))
-    network.handle(protocols.reconcile, (_from, incoming) => answerReconcile(store, incoming))
-    network.handle(protocols.pull, (from, incoming) => answerPull(this.#context, from, incoming))
+    network.handle(protocols.reconcile, (from, incoming) => this.#sessionOf(from).handleReconcile(incoming))
+    network.handle(protocols.pull, (from, incoming) => this.#sessionOf(from).handlePull(incoming))
   }
 
   #sessionOf(node: NodeId): Session {
@@ -390,11 +395,11 @@ export class SitePeer implements Peer {
   }
 
   #emit(event: PeerEvent): void {
-    for (const { call } of this.#listeners) call(event)
+    for (const { call } of this.#listeners)
+      try {
+        call(event)
+      } catch (error) {
+        this.#context.log('error', 'a listener to events of peers failed', { type: event.type, reason: reasonOf(error) })
+      }
   }
-}
-
-async function* answerReconcile(store: Store, incoming: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  await using snapshot = await store.snapshot()
-  for await (const message of incoming) yield await respondReconcile(snapshot, message)
 }

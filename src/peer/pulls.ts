@@ -2,7 +2,7 @@
  * Decides what is pulled from whom: per peer the most urgent first, a bounded number at once, no document from two peers
  * at the same time, and from another peer when one fails. What is wanted is always what the evidence says.
  */
-import { RefusedError, type DocumentId, type NodeId } from '../model/index.ts'
+import { parseDocumentId, RefusedError, type DocumentId, type NodeId } from '../model/index.ts'
 import { peerLimits } from './constants.ts'
 import { reasonOf, type PeerContext } from './context.ts'
 import { isWanted } from './evidence.ts'
@@ -109,7 +109,10 @@ export class Pulls {
   #queue(node: NodeId, id: DocumentId, settled: boolean): void {
     const source = this.#sources.get(node)
     if (source === undefined || source.queued.has(id) || this.#inFlight.has(id)) return
-    if (!isWanted(this.#context.evidence.difference(node, id))) return
+    const difference = this.#context.evidence.difference(node, id)
+    if (!isWanted(difference)) return
+    // A journal that this run writes is whole in memory: nobody has more of it. Once sealed it is not kept there.
+    if (this.#isOfThisRun(id) && difference?.theirs.seal === undefined) return
     source.queued.add(id)
     source.waiting.push(priorityOf(id, settled))
     this.#pump()
@@ -153,12 +156,19 @@ export class Pulls {
     } catch (error) {
       if (source.signal.aborted) return 'failed'
       if (error instanceof RefusedError) {
-        this.#events.onRefused(node, id, error)
+        // What this very run wrote it does not take from others: no fault of theirs.
+        if (this.#isOfThisRun(id)) log('info', 'a journal of this run was not taken back', { node, document: id })
+        else this.#events.onRefused(node, id, error)
         return 'refused'
       }
       log('warn', 'a pull failed', { node, document: id, reason: reasonOf(error) })
       return 'failed'
     }
+  }
+
+  #isOfThisRun(id: DocumentId): boolean {
+    const parsed = parseDocumentId(id)
+    return parsed.kind === 'journal' && parsed.run === this.#context.store.run
   }
 
   /** What is still lacking comes from whoever has it: at once after progress, else from others first. */

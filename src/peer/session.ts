@@ -2,16 +2,18 @@
  * One admitted node, from hello to disconnect: members first, then our states to it, its states to us, and the comparison
  * of settled documents, at once and then on a timer.
  */
-import { NetworkError, type DocumentId, type NodeId } from '../model/index.ts'
+import { NetworkError, RefusedError, type DocumentId, type NodeId } from '../model/index.ts'
 import { peerLimits, protocols } from './constants.ts'
 import type { PeerContext } from './context.ts'
 import { closeOnAbort, Mailbox, Wake } from './mailbox.ts'
 import { exchangeMembers, type AddressBook } from './members-exchange.ts'
 import { decodeState } from './messages.ts'
-import { startReconcile } from './reconcile.ts'
+import { respondReconcile, startReconcile } from './reconcile.ts'
+import { watched } from './stall.ts'
 import { StateReceiver } from './state-receiver.ts'
 import { StateSender } from './state-sender.ts'
 import { none } from './tips.ts'
+import { answerPull } from './transfer.ts'
 
 export interface SessionEvents {
   readonly onWanted: (node: NodeId, id: DocumentId, settled: boolean) => void
@@ -33,6 +35,11 @@ export class Session {
   /** Set when the members set changed and the node has to hear of it. */
   readonly #membersWake = new Wake()
   readonly #roundWake = new Wake()
+  /** Documents found damaged here, to be asked about. */
+  readonly #damaged = new Set<DocumentId>()
+  readonly #damagedWake = new Wake()
+  /** Pulls of the node that are being answered. */
+  #served = 0
   /** Resolves when the peer's list of open documents is complete. */
   readonly #listed = Promise.withResolvers<void>()
 
@@ -59,6 +66,7 @@ export class Session {
       if (documents) {
         this.#run('stream of states', () => this.#tellStates())
         this.#run('reconciliation', () => this.#reconcile())
+        this.#run('asking for what is damaged', () => this.#followDamage())
       }
       await this.#followMembers()
     })
@@ -72,14 +80,47 @@ export class Session {
     this.#listed.resolve()
     this.#membersWake.wake()
     this.#roundWake.wake()
+    this.#damagedWake.wake()
   }
 
   membersChanged(): void {
     this.#membersWake.wake()
   }
 
+  /** A document was lost here: what the node holds of it is asked for now, since it only tells of its own changes. */
+  lost(id: DocumentId): void {
+    this.#damaged.add(id)
+    this.#damagedWake.wake()
+  }
+
   handleStates(incoming: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     return this.#receiver.handle(incoming)
+  }
+
+  handleReconcile(incoming: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    return this.#watched(this.#answerReconcile(incoming), true)
+  }
+
+  async *handlePull(incoming: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    if (this.#served >= peerLimits.servedPulls)
+      throw new RefusedError(`${this.node} has more than ${peerLimits.servedPulls} pulls open`)
+    this.#served++
+    try {
+      yield* this.#watched(answerPull(this.#context, this.node, incoming), true)
+    } finally {
+      this.#served--
+    }
+  }
+
+  async *#answerReconcile(incoming: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    await using snapshot = await this.#context.store.snapshot()
+    for await (const message of incoming) yield await respondReconcile(snapshot, message)
+  }
+
+  #watched(source: AsyncIterable<Uint8Array>, both: boolean): AsyncGenerator<Uint8Array> {
+    const onStall = (): void =>
+      this.#broken(new NetworkError(`${this.node} did not go on with a stream for ${peerLimits.stallMs} ms`))
+    return watched(this.#context.clock, source, { ms: peerLimits.stallMs, both, onStall })
   }
 
   #run(what: string, task: () => Promise<void>): void {
@@ -108,10 +149,22 @@ export class Session {
     }
   }
 
+  async #followDamage(): Promise<void> {
+    await this.#listed.promise
+    for (;;) {
+      await this.#damagedWake.wait()
+      if (this.signal.aborted) return
+      const ids = [...this.#damaged]
+      this.#damaged.clear()
+      await this.#receiver.ask(ids)
+    }
+  }
+
   /** Our `state` stream: it lasts as long as the connection. */
   async #tellStates(): Promise<void> {
     const sender = new StateSender(this.#context, this.signal)
-    const answers = this.#context.network.open(this.node, protocols.state, sender.messages(), { signal: this.signal })
+    const messages = this.#watched(sender.messages(), false)
+    const answers = this.#context.network.open(this.node, protocols.state, messages, { signal: this.signal })
     for await (const bytes of answers) {
       const message = decodeState(bytes)
       if (message.kind === 'ask') sender.ask(message.ids)

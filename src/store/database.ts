@@ -207,7 +207,7 @@ export class Database implements Reader, AsyncDisposable {
     if (this.#recovering !== undefined && recovery !== true) await this.#recovering
     let stored: Uint8Array | undefined
     try {
-      stored = (await this.#engine.get(key as never, { ...encodings, snapshot } as never)) as Uint8Array | undefined
+      stored = await this.#engine.get(key as never, { ...encodings, snapshot } as never)
     } catch (error) {
       throw this.#readError(error)
     }

@@ -204,7 +204,7 @@ export class JournalWriter {
   async #write(readings: readonly Reading[]): Promise<void> {
     const batch = encodeBatch(readings)
     const marks = await this.#marks.operations(readings)
-    const journal = (this.#journal ??= this.#begin())
+    const journal = (this.#journal ??= await this.#begin())
     try {
       await this.#ledger.lock(journal.id, () => this.#commit(journal, batch, readings.length, marks))
     } catch (error) {
@@ -227,9 +227,13 @@ export class JournalWriter {
     }
   }
 
-  #begin(): OpenJournal {
-    const { run, random, clock } = this.#ledger.options
-    const id = journalId(this.#group, this.#signer.node, run, ++this.#journals)
+  /** Begins a journal that nobody has written to: not even a process with the same run id, such as a clone of this machine. */
+  async #begin(): Promise<OpenJournal> {
+    const { run, random, clock, database } = this.#ledger.options
+    let id: DocumentId
+    do {
+      id = journalId(this.#group, this.#signer.node, run, ++this.#journals)
+    } while ((await this.#ledger.readable(id, database)) !== undefined || this.#ledger.quarantined.has(id))
     const actor = makeActorId(this.#signer.node, random.bytes(8))
     return {
       id,
@@ -241,12 +245,7 @@ export class JournalWriter {
     }
   }
 
-  async #commit(
-    journal: OpenJournal,
-    batch: Uint8Array,
-    readings: number,
-    marks: readonly Operation[],
-  ): Promise<void> {
+  async #commit(journal: OpenJournal, batch: Uint8Array, readings: number, marks: readonly Operation[]): Promise<void> {
     const { id, actor, handle, row } = journal
     const { order, clock } = this.#ledger.options
     const seq = row.changes + 1

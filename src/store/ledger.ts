@@ -197,7 +197,7 @@ export class Ledger {
       reason = cause.message
     }
     log('error', 'document damaged: quarantined until a peer or a backup refills it', { document: id, reason })
-    const after: DocumentRow = { ...emptyRow, quarantined: { reason, at: clock.nowUs() } }
+    const after: DocumentRow = { ...emptyRow, quarantined: { reason, at: clock.nowUs(), tips: before?.tips ?? [] } }
     const stale = await this.#indexRows(id)
     await this.#locks.run(fingerprintLock, async () => {
       await this.#write(id, before, after, stale, await this.#fingerprints(id, undefined))

@@ -38,6 +38,8 @@ export async function receiveSealed(
     (row.tips[0]?.seq ?? 0) > statement.tip.seq || (row.seal !== undefined && row.tips[0]?.hash === statement.tip.hash)
   const present = await ledger.lock(id, () => ledger.rowForWrite(id))
   if (covered(present)) return { stored: 0, missing: false, state: stateOf(id, present) }
+  if (isOfThisRun(ledger, id))
+    throw new RefusedError(`journal ${id} is written by this very run: another node uses this identity`)
   const own = await ledger.lockHealing(id, async () => ownParts(ledger, await ledger.rowForWrite(id), statement))
   const parts = own ?? (await fetchParts(ledger, statement, part))
   return ledger.lockHealing(id, async () => {
@@ -53,15 +55,18 @@ export async function receiveSealed(
   })
 }
 
+function isOfThisRun(ledger: Ledger, id: DocumentId): boolean {
+  const parsed = parseDocumentId(id)
+  return parsed.kind === 'journal' && parsed.run === ledger.options.run
+}
+
 /** Checks author, role, signatures and bounds of a seal. */
 function verifySeal(ledger: Ledger, seal: SignedSeal): SealStatement {
-  const { members, run } = ledger.options
+  const { members } = ledger.options
   if (seal.statement.length > limits.sealedBytes) throw new RefusedError('a seal statement is too long')
   const statement = refusing(() => decodeStatement(seal.statement))
   const parsed = refusing(() => parseDocumentId(statement.document))
   if (parsed.kind !== 'journal') throw new RefusedError(`document ${statement.document} is no journal: it has no seal`)
-  if (parsed.run === run)
-    throw new RefusedError(`journal ${statement.document} is written by this very run: another node uses this identity`)
   const { tip } = statement
   if (members.nodeOfActor(tip.actor) !== parsed.node || !members.mayWrite(parsed.node))
     throw new RefusedError(`${parsed.node} is no writer of this site`)
@@ -89,7 +94,8 @@ function checkRows({ document, series, index }: SealStatement): void {
   for (const { field, type, unit, first, last } of series) {
     parseFieldName(field)
     const named = ['float', 'int', 'bool', 'string'].includes(type) && (unit?.length ?? 0) <= limits.unitChars
-    if (!named || checkTime(first) > checkTime(last)) throw new RefusedError(`the seal of ${document} has a broken series`)
+    if (!named || checkTime(first) > checkTime(last))
+      throw new RefusedError(`the seal of ${document} has a broken series`)
   }
   for (const { month, first, last, count } of index)
     if (utcMonth(checkTime(first)) !== month || utcMonth(checkTime(last)) !== month || first > last || count < 1)

@@ -13,7 +13,7 @@ import {
   type ParsedDocumentId,
 } from '../model/index.ts'
 import { decodeChange, type DecodedChange } from './automerge.ts'
-import { readChangeHeader, type ChangeHeader } from './change.ts'
+import { checkOperations, readChangeHeader, type ChangeHeader } from './change.ts'
 import { DamagedValueError, type Operation } from './database.ts'
 import { expectedIndex } from './index-repair.ts'
 import { bytesOf, openJournal, readChanges } from './journal-contents.ts'
@@ -21,8 +21,11 @@ import { indexOperations, monthsOf } from './journal-index.ts'
 import { keys } from './keys.ts'
 import type { Ledger } from './ledger.ts'
 import { decodeIndexRow, stateOf, type DocumentRow } from './rows.ts'
+import { salvage } from './salvage.ts'
 import { tipMessage, verifyBy } from './signing.ts'
 import type { ChangeSet, ReceiveResult, SensorMonth, SignedTip } from './types.ts'
+
+const nothing: Awaited<ReturnType<typeof salvage>> = { changes: [], tips: [] }
 
 interface Incoming {
   readonly chunk: Uint8Array
@@ -33,8 +36,6 @@ interface Incoming {
 /** Verifies and stores a change set. Throws `RefusedError` with the reason; then nothing was stored. */
 export async function receiveChanges(ledger: Ledger, set: ChangeSet, from: NodeId): Promise<ReceiveResult> {
   const parsed = refusing(() => parseDocumentId(set.document))
-  if (parsed.kind === 'journal' && parsed.run === ledger.options.run)
-    throw new RefusedError(`journal ${set.document} is written by this very run: another node uses this identity`)
   checkSizes(set)
   return ledger.lockHealing(set.document, async () => {
     const row = await ledger.rowForWrite(set.document)
@@ -50,10 +51,16 @@ export async function receiveChanges(ledger: Ledger, set: ChangeSet, from: NodeI
       incoming.push({ chunk, header, author: authorOf(ledger, parsed, set.document, header) })
     }
     if (incoming.length === 0) return { stored: 0, missing: false, state: stateOf(set.document, row) }
+    if (parsed.kind === 'journal' && parsed.run === ledger.options.run)
+      throw new RefusedError(`journal ${set.document} is written by this very run: another node uses this identity`)
     if (!(await connects(ledger, set.document, row, incoming)))
       return { stored: 0, missing: true, state: stateOf(set.document, row) }
+    const headers = incoming.map(({ header }) => header)
+    const author = (header: ChangeHeader): NodeId => authorOf(ledger, parsed, set.document, header)
+    const kept = row.quarantined === undefined ? nothing : await salvage(ledger, set.document, row, headers, author)
+    incoming.push(...kept.changes)
     checkChains(ledger, set.document, parsed, row, incoming)
-    const signatures = verifiedSignatures(set, incoming)
+    const signatures = verifiedSignatures({ ...set, tips: [...kept.tips, ...set.tips] }, incoming)
     const { after, operations } = await stored(ledger, set, parsed, row, incoming, signatures)
     await ledger.commit(set.document, row, after, operations, {
       from,
@@ -107,6 +114,7 @@ async function stored(
   let n = changes
   for (const { chunk, header } of incoming) {
     const tip = tips.get(header.actor)
+    checkOperations(chunk, header)
     const decoded = refusing(() => decodeChange(chunk))
     if (decoded.hash !== header.hash || decoded.seq !== header.seq || decoded.actor !== header.actor)
       throw new RefusedError('a change is not what its header says')
@@ -246,12 +254,7 @@ function verifiedSignatures(set: ChangeSet, incoming: readonly Incoming[]): Map<
 }
 
 /** Two changes of one actor and sequence: a cloned or rolled-back node. The first one held stays. */
-function fork(
-  ledger: Ledger,
-  id: DocumentId,
-  header: ChangeHeader,
-  tip: Pick<SignedTip, 'seq' | 'hash'>,
-): never {
+function fork(ledger: Ledger, id: DocumentId, header: ChangeHeader, tip: Pick<SignedTip, 'seq' | 'hash'>): never {
   ledger.options.log('error', 'two changes under one actor and sequence: a cloned or rolled-back node', {
     document: id,
     actor: header.actor,
@@ -338,7 +341,7 @@ function shapeOfShared(change: DecodedChange, parsed: ParsedDocumentId): number 
     const bytes = bytesOf(op)
     const value: unknown = 'value' in op ? op.value : undefined
     const size = bytes?.length ?? (typeof value === 'string' ? Buffer.byteLength(value) : 8)
-    if (size + String(op.key).length > limits.entryBytes) throw new RefusedError(`an entry of ${size} bytes`)
+    if (size + op.key.length > limits.entryBytes) throw new RefusedError(`an entry of ${size} bytes`)
     if (bytes === undefined && !['string', 'number', 'boolean'].includes(typeof value))
       throw new RefusedError('an entry is no bytes, text, number or bool')
   }

@@ -26,7 +26,12 @@ export interface DocumentRow {
   readonly settled: boolean
   readonly seal?: { readonly hash: string; readonly parts: number }
   /** Why the document's bytes are not to be trusted; then tips and heads are empty and it waits to be refilled. */
-  readonly quarantined?: { readonly reason: string; readonly at: TimeUs }
+  readonly quarantined?: {
+    readonly reason: string
+    readonly at: TimeUs
+    /** What the document's tips were, if its row was readable: undamaged changes up to them survive a refill. */
+    readonly tips?: readonly SignedTip[]
+  }
 }
 
 export const emptyRow: DocumentRow = { tips: [], heads: [], changes: 0, order: 0, touched: 0, settled: false }
@@ -35,15 +40,16 @@ const bin = (hex: string): Buffer => Buffer.from(hex, 'hex')
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')
 
 export function encodeDocumentRow(row: DocumentRow): Uint8Array {
+  const { quarantined } = row
   return encode([
-    row.tips.map((tip) => [bin(tip.actor), tip.seq, bin(tip.hash), tip.records, tip.bytes, tip.signature]),
+    row.tips.map(rawTip),
     row.heads.map(bin),
     row.changes,
     row.order,
     row.touched,
     row.settled,
     row.seal === undefined ? null : [bin(row.seal.hash), row.seal.parts],
-    row.quarantined === undefined ? null : [row.quarantined.reason, row.quarantined.at],
+    quarantined === undefined ? null : [quarantined.reason, quarantined.at, (quarantined.tips ?? []).map(rawTip)],
   ])
 }
 
@@ -56,27 +62,30 @@ type RawRow = [
   number,
   boolean,
   [Uint8Array, number] | null,
-  [string, number] | null,
+  [string, number, RawTip[]] | null,
 ]
+
+function rawTip(tip: SignedTip): RawTip {
+  return [bin(tip.actor), tip.seq, bin(tip.hash), tip.records, tip.bytes, tip.signature]
+}
+
+function tipOf([actor, seq, hash, records, bytes, signature]: RawTip): SignedTip {
+  return { actor: hex(actor) as ActorId, seq, hash: hex(hash) as ChangeHash, records, bytes, signature }
+}
 
 export function decodeDocumentRow(bytes: Uint8Array): DocumentRow {
   const [tips, heads, changes, order, touched, settled, seal, quarantined] = decode(bytes) as RawRow
   return {
-    tips: tips.map(([actor, seq, hash, records, size, signature]) => ({
-      actor: hex(actor) as ActorId,
-      seq,
-      hash: hex(hash) as ChangeHash,
-      records,
-      bytes: size,
-      signature,
-    })),
+    tips: tips.map(tipOf),
     heads: heads.map((head) => hex(head) as ChangeHash),
     changes,
     order,
     touched,
     settled,
     ...(seal === null ? {} : { seal: { hash: hex(seal[0]), parts: seal[1] } }),
-    ...(quarantined === null ? {} : { quarantined: { reason: quarantined[0], at: quarantined[1] } }),
+    ...(quarantined === null
+      ? {}
+      : { quarantined: { reason: quarantined[0], at: quarantined[1], tips: quarantined[2].map(tipOf) } }),
   }
 }
 

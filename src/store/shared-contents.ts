@@ -22,7 +22,7 @@ interface Open {
   changes: number
   heads: string
   content: SharedContent
-  /** Between `#use` and its end: an eviction leaves the freeing to it. */
+  /** From its making or finding to the end of the task: an eviction leaves the freeing to that. */
   inUse: boolean
   evicted: boolean
 }
@@ -67,7 +67,7 @@ export class SharedContents {
   ): Promise<Uint8Array> {
     return this.#locks.run(id, () =>
       this.#use(reader, id, row, (open) => {
-        for (const [key, value] of puts) open.handle.put('_root', key, value as never, datatypeOf(value))
+        for (const [key, value] of puts) open.handle.put('_root', key, value, datatypeOf(value))
         open.handle.commit(undefined, order)
         const chunk = open.handle.getLastLocalChange()
         if (chunk === null) throw new DamagedError(`document ${id}: Automerge gave no change`)
@@ -92,32 +92,34 @@ export class SharedContents {
     this.#open.clear()
   }
 
-  /** Runs a task on a handle that shows the state of `row`. Other documents may push it out of the cache meanwhile. */
+  /**
+   * Runs a task on a handle that shows the state of `row`. Meanwhile other documents may push it out of the cache: it is
+   * freed when the task is done.
+   */
   async #use<T>(reader: Reader, id: DocumentId, row: DocumentRow, task: (open: Open) => T): Promise<T> {
     const open = (await this.#advanced(reader, id, row)) ?? (await openShared(reader, id, row, this.#actor(id)))
-    open.inUse = true
-    this.#open.set(id, open, 1)
     try {
+      if (!open.evicted) this.#open.set(id, open, 1)
       return task(open)
     } finally {
       this.#release(open)
     }
   }
 
-  /** The cached handle, brought up to `row`; `undefined` if there is none, or if it does not lead there. */
+  /** The cached handle, in use and brought up to `row`; `undefined` if there is none, or if it does not lead there. */
   async #advanced(reader: Reader, id: DocumentId, row: DocumentRow): Promise<Open | undefined> {
     const open = this.#open.get(id)
-    if (open === undefined || shows(open, row)) return open
+    if (open === undefined) return undefined
     open.inUse = true
     try {
-      await bringUpTo(open, reader, id, row)
-      return open.evicted ? undefined : open
+      if (!shows(open, row)) await bringUpTo(open, reader, id, row)
+      return open
     } catch (error) {
       this.#open.delete(id)
+      open.evicted = true
+      this.#release(open)
       if (!(error instanceof DamagedError)) throw error
       return undefined
-    } finally {
-      this.#release(open)
     }
   }
 
@@ -148,9 +150,7 @@ function headsOf(heads: readonly string[]): string {
 async function bringUpTo(open: Open, reader: Reader, id: DocumentId, row: DocumentRow): Promise<void> {
   const chunks = await readChanges(reader, id, open.changes + 1, row.changes)
   load(open.handle, chunks, row.heads)
-  const touched = new Set(
-    chunks.flatMap((chunk) => decodeChange(chunk).ops.map((op) => String('key' in op ? op.key : ''))),
-  )
+  const touched = new Set(chunks.flatMap((chunk) => decodeChange(chunk).ops.map((op) => ('key' in op ? op.key : ''))))
   open.changes = row.changes
   open.heads = headsOf(row.heads)
   open.content = updated(open.handle, open.content, touched)
@@ -166,7 +166,7 @@ async function openShared(reader: Reader, id: DocumentId, row: DocumentRow, acto
       changes: row.changes,
       heads: headsOf(row.heads),
       content: updated(handle, new Map(), handle.keys('_root')),
-      inUse: false,
+      inUse: true,
       evicted: false,
     }
   } catch (error) {

@@ -1,5 +1,12 @@
 /** One consistent moment of all documents, for queries, reconciliation and backups. */
-import { DamagedError, parseDocumentId, type ChangeHash, type DocumentId, type SensorId } from '../model/index.ts'
+import {
+  DamagedError,
+  InvalidInputError,
+  parseDocumentId,
+  type ChangeHash,
+  type DocumentId,
+  type SensorId,
+} from '../model/index.ts'
 import { DamagedValueError, type Reader } from './database.ts'
 import type { DocumentsSnapshot, IndexRow, JournalBatch, SharedContent } from './documents.ts'
 import { fingerprintRows, listRange, rangeFingerprint, splitRange, type OrderedReader } from './fingerprints.ts'
@@ -189,7 +196,8 @@ export class LedgerSnapshot implements DocumentsSnapshot {
       return readChanges(this.#reader, id, 1, row.changes)
     const chunks = await readChanges(this.#reader, id, held.seq, row.changes)
     const [first] = chunks
-    if (first !== undefined && readChangeHeader(first).hash === held.hash) return chunks
+    const header = first === undefined ? undefined : readChangeHeader(first)
+    if (header?.hash === held.hash && header.actor === held.actor) return chunks
     return readChanges(this.#reader, id, 1, row.changes)
   }
 
@@ -219,6 +227,9 @@ export class LedgerSnapshot implements DocumentsSnapshot {
       this.#statement = { id, statement: sealed.statement }
     }
     const { statement } = this.#statement
+    // A peer may ask for anything: what never was is no damage.
+    if (!Number.isSafeInteger(index) || index < 0 || index >= statement.parts.length)
+      throw new InvalidInputError(`document ${id} has ${statement.parts.length} parts: there is no part ${index}`)
     try {
       return await readPart(this.#reader, id, statement, index)
     } catch (error) {

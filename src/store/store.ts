@@ -352,7 +352,9 @@ class LevelStore implements Store {
     const damage: { document: DocumentId; reason: string; at: number }[] = []
     for (const document of [...this.#parts.ledger.quarantined].sort()) {
       const row = await this.#parts.ledger.readable(document, this.#parts.ledger.options.database)
-      if (row?.quarantined !== undefined) damage.push({ document, ...row.quarantined })
+      if (row?.quarantined === undefined) continue
+      const { reason, at } = row.quarantined
+      damage.push({ document, reason, at })
     }
     for (const [document, count] of this.#parts.records.unreadable)
       damage.push({ document, reason: `${count} entries cannot be read and are left out`, at: 0 })

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createBackup, listBackups, restoreBackup, verifyBackups, type Vault } from '../../src/backup/index.ts'
 import {
   DamagedError,
@@ -40,7 +41,12 @@ describe('backup', () => {
     await folder.remove()
   })
 
-  async function requireRestored(expected: readonly string[], digest: string, content: string, id?: string): Promise<void> {
+  async function requireRestored(
+    expected: readonly string[],
+    digest: string,
+    content: string,
+    id?: string,
+  ): Promise<void> {
     await using store = await restore(vault, id)
     assert.deepEqual(await stateOf(store), expected)
     assert.equal(await store.digest(), digest)
@@ -75,7 +81,9 @@ describe('backup', () => {
     await amend(a, 'greenhouse/air', 6, 22.5)
     await take()
     const newcomer = testSigner(9)
-    await a.store.members.add([issueCertificate(a.signer, a.store.members, { node: newcomer.node, name: 'new', role: 'reader' })])
+    await a.store.members.add([
+      issueCertificate(a.signer, a.store.members, { node: newcomer.node, name: 'new', role: 'reader' }),
+    ])
     await copyAll(a, b)
     await amend(b, 'greenhouse/air', 5, 19)
     await amend(a, 'greenhouse/air', 5, 23)
@@ -90,7 +98,17 @@ describe('backup', () => {
     await take()
     assert.deepEqual(
       moments.map(({ kind }) => kind),
-      ['full', 'incremental', 'incremental', 'incremental', 'incremental', 'full', 'differential', 'differential', 'incremental'],
+      [
+        'full',
+        'incremental',
+        'incremental',
+        'incremental',
+        'incremental',
+        'full',
+        'differential',
+        'differential',
+        'incremental',
+      ],
     )
     for (const { id, state, digest, content } of moments) await requireRestored(state, digest, content, id)
     const last = moments.at(-1) as (typeof moments)[number]
@@ -108,13 +126,17 @@ describe('backup', () => {
 
   it('is one consistent moment while writes go on', async () => {
     await appendMany(a, 'greenhouse/air', 0, 500, 5)
-    let running = true
+    const stop = new AbortController()
     const writing = (async (): Promise<void> => {
-      for (let n = 500; running; n++) await appendMany(a, 'greenhouse/air', n, 1)
+      for (let n = 500; !stop.signal.aborted; n++) {
+        await appendMany(a, 'greenhouse/air', n, 1)
+        // In memory a write never waits for the event loop, and nothing else would run.
+        await nextTurn()
+      }
     })()
     const { backup } = await backUp(a, vault)
     await appendMany(a, 'greenhouse/air', 9_000, 1)
-    running = false
+    stop.abort()
     await writing
     assert.ok(backup.records < (await a.store.totals()).records)
     await using store = await restore(vault)
@@ -131,15 +153,34 @@ describe('backup', () => {
     const { backups, unreadable } = await listBackups(vault)
     assert.deepEqual(unreadable, [])
     assert.deepEqual(
-      backups.map(({ id, node, kind, parent, counter, records, complete }) => ({ id, node, kind, parent, counter, records, complete })),
+      backups.map(({ id, node, kind, parent, counter, records, complete }) => ({
+        id,
+        node,
+        kind,
+        parent,
+        counter,
+        records,
+        complete,
+      })),
       [
         { id: full.id, node: a.signer.node, kind: 'full', parent: undefined, counter: 1, records: 100, complete: true },
-        { id: incremental.id, node: a.signer.node, kind: 'incremental', parent: full.id, counter: 2, records: 110, complete: true },
+        {
+          id: incremental.id,
+          node: a.signer.node,
+          kind: 'incremental',
+          parent: full.id,
+          counter: 2,
+          records: 110,
+          complete: true,
+        },
         { id: other.id, node: b.signer.node, kind: 'full', parent: undefined, counter: 1, records: 20, complete: true },
       ],
     )
     await vault.storage.delete(full.file)
-    assert.deepEqual((await listBackups(vault)).backups.map(({ complete }) => complete), [false, true])
+    assert.deepEqual(
+      (await listBackups(vault)).backups.map(({ complete }) => complete),
+      [false, true],
+    )
   })
 
   it('never stores a sealed journal again, whoever had backed it up', async () => {
@@ -165,24 +206,51 @@ describe('backup', () => {
     await requireRestored(await stateOf(a.store), await a.store.digest(), await a.store.content())
   })
 
+  it('continues a backup that knows more than the store: what a node restored to an earlier moment does', async () => {
+    await appendMany(a, 'greenhouse/air', 0, 100)
+    await amend(a, 'greenhouse/air', 1, 1)
+    const early = await backUp(a, vault)
+    await appendMany(a, 'greenhouse/air', 100, 10)
+    await amend(a, 'greenhouse/air', 2, 2)
+    await a.store.sealOpen()
+    await appendMany(a, 'greenhouse/soil', 0, 10)
+    await backUp(a, vault)
+    await using store = await restore(vault, early.backup.id)
+    const again = await backUp({ ...a, store }, vault)
+    assert.equal(again.backup.kind, 'incremental')
+    assert.equal(again.backup.counter, 3)
+    await requireRestored(await stateOf(store), await store.digest(), await store.content())
+    const report = await verifyBackups(vault, { scratch })
+    assert.deepEqual(report.problems, [])
+    assert.ok(report.backups.every(({ restored }) => restored))
+  })
+
   it('adds little for little: an incremental after one per cent more', async () => {
     await appendMany(a, 'greenhouse/air', 0, 20_000, 500)
     const full = await backUp(a, vault)
     await appendMany(a, 'greenhouse/air', 20_000, 200)
     const more = await backUp(a, vault)
     assert.equal(more.backup.kind, 'incremental')
-    assert.ok(more.backup.addedBytes < full.backup.addedBytes * 0.05, `${more.backup.addedBytes} of ${full.backup.addedBytes}`)
+    assert.ok(
+      more.backup.addedBytes < full.backup.addedBytes * 0.05,
+      `${more.backup.addedBytes} of ${full.backup.addedBytes}`,
+    )
   })
 
   it('chooses the newest backup of several nodes and says which others there were', async () => {
     await appendMany(a, 'greenhouse/air', 0, 10)
     await backUp(a, vault)
     await appendMany(b, 'cellar/door', 0, 10)
-    const { backup } = await backUp(b, vault, { clock: { ...systemClock, nowUs: () => systemClock.nowUs() + 1_000_000 } })
+    const { backup } = await backUp(b, vault, {
+      clock: { ...systemClock, nowUs: () => systemClock.nowUs() + 1_000_000 },
+    })
     const restored = await restoreBackup({ vault, create: emptyStore })
     await restored.store.close()
     assert.equal(restored.backup.id, backup.id)
-    assert.deepEqual(restored.others.map(({ node }) => node), [a.signer.node])
+    assert.deepEqual(
+      restored.others.map(({ node }) => node),
+      [a.signer.node],
+    )
   })
 
   it('does not take an older backup for the newest by guess', async () => {
@@ -231,6 +299,7 @@ describe('backup', () => {
   it('stops when told, and what it stored is reused by the next one', async () => {
     await appendMany(a, 'greenhouse/air', 0, 10_000, 500)
     await a.store.sealOpen()
+    await appendMany(a, 'greenhouse/air', 10_000, 500)
     const stopping = new AbortController()
     const reason = new Error('stopped by the test')
     const stopped = createBackup({

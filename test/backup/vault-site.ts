@@ -25,7 +25,10 @@ export async function temporaryFolder(): Promise<{ readonly path: string; remove
 }
 
 /** An unencrypted vault: scrypt costs half a second. */
-export async function plainVault(folder: string, wrap = (storage: VaultStorage): VaultStorage => storage): Promise<Vault> {
+export async function plainVault(
+  folder: string,
+  wrap = (storage: VaultStorage): VaultStorage => storage,
+): Promise<Vault> {
   const storage = openDirectoryStorage(join(folder, 'vault'))
   await initVault(storage, { unencrypted: true }, testRandom(77))
   return openVault(wrap(storage))
@@ -42,7 +45,11 @@ export async function encryptedVault(folder: string): Promise<Vault & { readonly
 
 let seed = 10_000
 
-export function backUp(node: TestNode, vault: Vault, options: Partial<CreateBackupOptions> = {}): Promise<CreatedBackup> {
+export function backUp(
+  node: TestNode,
+  vault: Vault,
+  options: Partial<CreateBackupOptions> = {},
+): Promise<CreatedBackup> {
   return createBackup({
     store: node.store,
     vault,
@@ -71,7 +78,13 @@ export async function restore(vault: Vault, backupId?: string): Promise<Store> {
 export const day = 1_700_000_000_000_000
 
 /** Appends `count` readings of two fields from `from` on, one a second, in one flush each `every`. */
-export async function appendMany(node: TestNode, sensor: string, from: number, count: number, every = 50): Promise<void> {
+export async function appendMany(
+  node: TestNode,
+  sensor: string,
+  from: number,
+  count: number,
+  every = 50,
+): Promise<void> {
   for (let at = 0; at < count; at += every)
     await node.store.append(
       Array.from({ length: Math.min(every, count - at) }, (_, i) =>
@@ -101,7 +114,14 @@ export async function stateOf(store: Store): Promise<string[]> {
   const lines: string[] = []
   for await (const { id, heads, tips, seal, records, bytes } of snapshot.documents())
     lines.push(
-      JSON.stringify([id, heads, tips.map((tip) => [tip.actor, tip.seq, tip.hash, Buffer.from(tip.signature).toString('hex')]), seal, records, bytes]),
+      JSON.stringify([
+        id,
+        heads,
+        tips.map((tip) => [tip.actor, tip.seq, tip.hash, Buffer.from(tip.signature).toString('hex')]),
+        seal,
+        records,
+        bytes,
+      ]),
     )
   return lines
 }

@@ -40,6 +40,15 @@ describe('hedgerow, given what is wrong', function () {
     }
   })
 
+  it('refuses to listen on or to dial what is no address', async () => {
+    await using site = await founded()
+    for (const option of ['--listen', '--peer']) {
+      const { code, stderr } = await cli(['run', ...site.at, option, '192.168.1.20:47474'])
+      assert.equal(code, 1)
+      assert.match(stderr, /"192\.168\.1\.20:47474" is not an address of a node, such as/)
+    }
+  })
+
   it('refuses NaN, times out of range or without a zone, bad sensor names and a 10 MB field', async () => {
     await using site = await founded()
     const cases: readonly (readonly [readonly string[], RegExp])[] = [

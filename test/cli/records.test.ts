@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { childMs, cli, cliJson, cliOk } from '../support/cli.ts'
+import { childMs, cli, cliJson, cliOk, entry } from '../support/cli.ts'
 import { founded, type Founded } from '../support/founded.ts'
 
 interface Shown {
@@ -101,6 +102,23 @@ describe('hedgerow query', function () {
     const first = await cli(['query', ...site.at, '--json', '--from', '1970-01-01T00:00:00Z', '--limit', '2'])
     assert.equal(first.stdout.split('\n').length - 1, 2)
     assert.match(first.stderr, /only the first 2/)
+  })
+
+  it('prints everything to a reader that takes its time', async () => {
+    await using site = await founded()
+    const line = (n: number): string =>
+      `{"sensor":"a","time":"2026-11-20T08:00:00.${String(n).padStart(6, '0')}Z","fields":{"n":${n}}}\n`
+    const input = Array.from({ length: 990 }, (_, n) => line(n)).join('')
+    await cliOk(['append', ...site.at, '--stdin'], { input })
+    const child = spawn(process.execPath, [entry, 'query', '--json', ...site.at], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    let text = ''
+    for await (const chunk of child.stdout) {
+      text += String(chunk)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    assert.equal(text.split('\n').length - 1, 990)
   })
 
   it('matches patterns, picks fields, and prints CSV on stdout alone', async () => {

@@ -75,7 +75,8 @@ export function vaultStorageContract(name: string, setUp: () => Promise<VaultSto
     })
 
     it('lists by prefix, in name order, with sizes', async () => {
-      for (const name of ['packs/b/2', 'packs/a/11', 'packs/a/1', 'index/x', 'config']) await storage.put(name, bytes(name))
+      for (const name of ['packs/b/2', 'packs/a/11', 'packs/a/1', 'index/x', 'config'])
+        await storage.put(name, bytes(name))
       assert.deepEqual(await names(storage, ''), ['config', 'index/x', 'packs/a/1', 'packs/a/11', 'packs/b/2'])
       assert.deepEqual(await names(storage, 'packs/a/1'), ['packs/a/1', 'packs/a/11'])
       assert.deepEqual(await names(storage, 'packs/'), ['packs/a/1', 'packs/a/11', 'packs/b/2'])

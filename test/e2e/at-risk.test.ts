@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openClient, type NodeClient } from '../../src/gateway/index.ts'
-import { parseFieldName, parseSensorId, type SensorId, type TimeUs } from '../../src/model/index.ts'
+import { parseFieldName, parseSensorId, type SensorId } from '../../src/model/index.ts'
 import { Gateway, wholeTime } from '../support/e2e-gateway.ts'
 import { freePort } from '../support/e2e-ports.ts'
 import { sleep, within } from '../support/e2e-process.ts'
@@ -41,7 +41,10 @@ describe('atRisk', () => {
   })
 
   async function gateway(name: string): Promise<Gateway> {
-    return new Gateway({ dir: join(folder.path, name), runArgs: ['--no-mdns', '--listen', `/ip4/127.0.0.1/tcp/${await freePort()}`] })
+    return new Gateway({
+      dir: join(folder.path, name),
+      runArgs: ['--no-mdns', '--listen', `/ip4/127.0.0.1/tcp/${await freePort()}`],
+    })
   }
 
   /** Acknowledged records that the number did not have to cover, in all rounds: 0 would mean that it says nothing. */
@@ -147,7 +150,11 @@ class Appender {
     try {
       // Half of them wait for their lane's interval.
       await this.#client.call('append', {
-        readings: all.map((ms) => ({ sensor: this.#sensor, time: (ms * 1_000) as TimeUs, fields: [{ field, value: ms % 7_919 }] })),
+        readings: all.map((ms) => ({
+          sensor: this.#sensor,
+          time: ms * 1_000,
+          fields: [{ field, value: ms % 7_919 }],
+        })),
         flush: Math.random() < 0.5,
       })
     } catch {

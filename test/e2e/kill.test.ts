@@ -16,11 +16,18 @@ describe('kill -9 while appends come in', () => {
     await using second = b
     // One sensor's readings are flushed every 50 ms, the other's every 2 s or 600 readings.
     await first.hedgerow(['policy', 'set', 'kill/quick', '--group', 'quick', '--lane', 'critical'])
-    const sides = [new Side(first, 'kill/quick'), new Side(second, 'kill/normal')] as const
+    await using quick = new Side(first, 'kill/quick')
+    await using normal = new Side(second, 'kill/normal')
+    const sides = [quick, normal] as const
     for (let kill = 1; kill <= kills; kill++) {
       for (const side of sides) if (!side.feeding) side.feed()
       const victim = sides[kill % 2] as Side
-      await until('a first acknowledgement', () => victim.acknowledgedNow(), (count) => count > 0, { everyMs: 5 })
+      await until(
+        'a first acknowledgement',
+        () => victim.acknowledgedNow(),
+        (count) => count > 0,
+        { everyMs: 5 },
+      )
       await sleep(Math.random() * 1_000)
       await victim.gateway.kill()
       await victim.lost()
@@ -32,13 +39,17 @@ describe('kill -9 while appends come in', () => {
     for (const side of sides) for (const gateway of [first, second]) await side.check(gateway, 'the end')
     const [here, there] = [await first.status('--deep'), await second.status('--deep')]
     assert.equal(here.content, there.content)
-    for (const { acknowledged } of sides) assert.ok(acknowledged.length > 1_000, `only ${acknowledged.length} acknowledged`)
+    for (const { acknowledged } of sides)
+      assert.ok(acknowledged.length > 1_000, `only ${acknowledged.length} acknowledged`)
   })
 })
 
 async function twoGateways(folder: string): Promise<readonly [Gateway, Gateway]> {
   const gateway = async (name: string): Promise<Gateway> =>
-    new Gateway({ dir: join(folder, name), runArgs: ['--no-mdns', '--listen', `/ip4/127.0.0.1/tcp/${await freePort()}`] })
+    new Gateway({
+      dir: join(folder, name),
+      runArgs: ['--no-mdns', '--listen', `/ip4/127.0.0.1/tcp/${await freePort()}`],
+    })
   const [first, second] = [await gateway('first'), await gateway('second')]
   await first.hedgerow(['init'])
   await first.run()
@@ -57,7 +68,7 @@ interface Feed {
 }
 
 /** A gateway into whose `append --stdin --json` readings go, one a millisecond of data time, none twice. */
-class Side {
+class Side implements AsyncDisposable {
   readonly gateway: Gateway
   readonly #sensor: string
   /** Numbers of the readings that were acknowledged, in all runs. */
@@ -84,7 +95,12 @@ class Side {
         const lines = Array.from({ length: count }, () => this.#line(this.#next++))
         process.stdin.write(lines.join(''))
         // At most a few thousand lines lie between us and the node.
-        await until('the process to take its input', () => process.stdin.writableLength, (bytes) => bytes < 65_536 || !process.running(), { everyMs: 5 })
+        await until(
+          'the process to take its input',
+          () => process.stdin.writableLength,
+          (bytes) => bytes < 65_536 || !process.running(),
+          { everyMs: 5 },
+        )
         await sleep(Math.random() * 20)
       }
     })()
@@ -105,7 +121,7 @@ class Side {
 
   /** Takes the end of the process whose node was killed: it has to fail and say why. */
   async lost(): Promise<void> {
-    const append = this.#end()
+    const append = this.#feed()
     const { code, stderr } = await append.process.ended('append to notice that its node is gone')
     await append.written
     this.#take(append.from)
@@ -117,7 +133,8 @@ class Side {
   /** Ends the input; everything that was written has to be acknowledged. */
   async finish(): Promise<void> {
     if (this.#append === undefined) return
-    const append = this.#end()
+    const append = this.#feed()
+    append.stop = true
     await append.written
     append.process.stdin.end()
     const { code, stderr } = await append.process.ended('append to end with its input')
@@ -127,10 +144,13 @@ class Side {
     this.#append = undefined
   }
 
-  #end(): Feed {
+  #feed(): Feed {
     assert.ok(this.#append !== undefined)
-    this.#append.stop = true
     return this.#append
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#append?.process[Symbol.asyncDispose]()
   }
 
   #take(from: number): void {
@@ -140,8 +160,17 @@ class Side {
   /** Throws unless every acknowledged reading is found there. */
   async check(gateway: Gateway, when: string): Promise<void> {
     const csv = await gateway.hedgerow(['query', this.#sensor, ...wholeTime, '--format', 'csv'])
-    const found = new Set(csv.split('\n').slice(1, -1).map((line) => Number(line.split(',')[3])))
+    const found = new Set(
+      csv
+        .split('\n')
+        .slice(1, -1)
+        .map((line) => Number(line.split(',')[3])),
+    )
     const missing = this.acknowledged.filter((number) => !found.has(number))
-    assert.deepEqual(missing.slice(0, 5), [], `${when}: ${missing.length} of ${this.acknowledged.length} acknowledged readings of ${this.#sensor} are gone`)
+    assert.deepEqual(
+      missing.slice(0, 5),
+      [],
+      `${when}: ${missing.length} of ${this.acknowledged.length} acknowledged readings of ${this.#sensor} are gone`,
+    )
   }
 }

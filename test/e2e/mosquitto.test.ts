@@ -23,7 +23,10 @@ describe('mosquitto_sub | jq | hedgerow append --stdin', () => {
     await using folder = await temporaryDirectory()
     const port = await freePort()
     await using broker = await startBroker(folder.path, port)
-    await using gateway = new Gateway({ dir: join(folder.path, 'data'), runArgs: ['--no-mdns', '--listen', '/ip4/127.0.0.1/tcp/0'] })
+    await using gateway = new Gateway({
+      dir: join(folder.path, 'data'),
+      runArgs: ['--no-mdns', '--listen', '/ip4/127.0.0.1/tcp/0'],
+    })
     await gateway.hedgerow(['init'])
     await gateway.run()
     const publish = (topic: string, message: string, ...flags: string[]): Promise<string> =>
@@ -34,7 +37,11 @@ describe('mosquitto_sub | jq | hedgerow append --stdin', () => {
     const env = await pipelineEnvironment(folder.path, port, gateway.dir)
     // A process group, so that all of the pipeline is ended should the test fail.
     await using pipe = startProcess(['sh', pipeline], { env, group: true })
-    await until('mosquitto_sub to subscribe', broker.stderr, (log) => log.includes('greenhouse-1/#'))
+    await until(
+      'mosquitto_sub to subscribe',
+      () => broker.stderr(),
+      (log) => log.includes('greenhouse-1/#'),
+    )
 
     await publish('greenhouse-1/air', '{"temperature":21.5,"humidity":63}')
     await publish('greenhouse-1/door', '{"open":true,"state":"wide — offen"}')
@@ -43,7 +50,10 @@ describe('mosquitto_sub | jq | hedgerow append --stdin', () => {
     await publish('greenhouse-1/air', '{"temperature":21.625,"humidity":62.5}')
     const records = await until('three records', found, ({ length }) => length >= 3)
     assert.deepEqual(
-      records.map(({ sensor, fields }) => [sensor, Object.fromEntries(Object.entries(fields).map(([name, { value }]) => [name, value]))]),
+      records.map(({ sensor, fields }) => [
+        sensor,
+        Object.fromEntries(Object.entries(fields).map(([name, { value }]) => [name, value])),
+      ]),
       [
         ['greenhouse-1/air', { temperature: 21.5, humidity: 63 }],
         ['greenhouse-1/door', { open: true, state: 'wide — offen' }],
@@ -64,8 +74,8 @@ async function startBroker(folder: string, port: number): Promise<ReturnType<typ
   const broker = startProcess(['mosquitto', '-c', config])
   await until(
     'mosquitto to listen',
-    () => (broker.running() ? answers(port) : broker.stderr()),
-    (answer) => answer !== false,
+    async () => !broker.running() || (await answers(port)),
+    (listens) => listens,
   )
   assert.ok(broker.running(), broker.stderr())
   return broker
@@ -83,7 +93,12 @@ async function pipelineEnvironment(folder: string, port: number, dir: string): P
   await mkdir(join(folder, 'config'))
   await writeFile(join(folder, 'config/mosquitto_sub'), `-h 127.0.0.1\n-p ${port}\n`)
   const plain = plainEnvironment()
-  return { ...plain, PATH: `${join(folder, 'bin')}:${plain['PATH'] ?? ''}`, XDG_CONFIG_HOME: join(folder, 'config'), HEDGEROW_DIR: dir }
+  return {
+    ...plain,
+    PATH: `${join(folder, 'bin')}:${plain['PATH'] ?? ''}`,
+    XDG_CONFIG_HOME: join(folder, 'config'),
+    HEDGEROW_DIR: dir,
+  }
 }
 
 function answers(port: number): Promise<boolean> {

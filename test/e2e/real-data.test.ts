@@ -38,7 +38,9 @@ interface SensorJson {
 
 interface ConflictJson {
   readonly sensor: string
-  readonly fields: Readonly<Record<string, { readonly conflict: string; readonly readings: readonly { readonly nodes: readonly string[] }[] }>>
+  readonly fields: Readonly<
+    Record<string, { readonly conflict: string; readonly readings: readonly { readonly nodes: readonly string[] }[] }>
+  >
 }
 
 const limitMs = 4 * waitMs
@@ -52,7 +54,8 @@ describe('three gateways that have only mDNS to find each other', function () {
     if (datasets === '' || !existsSync(datasets) || !canMakeLan()) this.skip()
     folder = await temporaryDirectory()
     lan = await Lan.create(3)
-    const gateway = (host: number): Gateway => new Gateway({ dir: join(folder.path, `gateway-${host}`), prefix: lan.on(host) })
+    const gateway = (host: number): Gateway =>
+      new Gateway({ dir: join(folder.path, `gateway-${host}`), prefix: lan.on(host) })
     gateways = [gateway(1), gateway(2), gateway(3)]
     const [first, second, third] = gateways
     await first.hedgerow(['init', '--site', 'Real data', '--name', 'one'])
@@ -82,7 +85,10 @@ describe('three gateways that have only mDNS to find each other', function () {
 
   it('take in the ULB motes, a file each', async () => {
     const results = await Promise.all(gateways.map((each, i) => imported(each, motes(i + 1))))
-    assert.equal(sum(results, ({ counts }) => counts['readings']), 29_702)
+    assert.equal(
+      sum(results, ({ counts }) => counts['readings']),
+      29_702,
+    )
     for (const { counts } of results) assert.deepEqual([counts['faults'], counts['missingValues']], [0, 0])
   })
 
@@ -103,7 +109,8 @@ describe('three gateways that have only mDNS to find each other', function () {
 
   it('take in the machine temperature on two gateways at once', async () => {
     const results = await Promise.all([imported(gateways[1], machine), imported(gateways[2], machine)])
-    for (const { counts } of results) assert.deepEqual([counts['rows'], counts['readings'], counts['faults']], [22_695, 22_695, 0])
+    for (const { counts } of results)
+      assert.deepEqual([counts['rows'], counts['readings'], counts['faults']], [22_695, 22_695, 0])
   })
 
   it('end with one digest and one content', async () => {
@@ -123,10 +130,27 @@ describe('three gateways that have only mDNS to find each other', function () {
       assert.deepEqual(others, [])
       assert.deepEqual([sensor?.sensor, sensor?.conflicts, sensor?.nodes.length], ['machine/temperature', 12, 2])
       const csv = await each.hedgerow(
-        ['query', 'machine/temperature', '--from', '2013-01-01T00:00:00Z', '--to', '2015-01-01T00:00:00Z', '--format', 'csv'],
+        [
+          'query',
+          'machine/temperature',
+          '--from',
+          '2013-01-01T00:00:00Z',
+          '--to',
+          '2015-01-01T00:00:00Z',
+          '--format',
+          'csv',
+        ],
         { limitMs },
       )
-      assert.equal(new Set(csv.split('\n').slice(1, -1).map((line) => line.split(',')[1])).size, 22_683)
+      assert.equal(
+        new Set(
+          csv
+            .split('\n')
+            .slice(1, -1)
+            .map((line) => line.split(',')[1]),
+        ).size,
+        22_683,
+      )
       found.push(await each.json<ConflictJson>(['conflicts'], { limitMs }))
     }
     const [first = [], ...others] = found
@@ -150,7 +174,10 @@ describe('three gateways that have only mDNS to find each other', function () {
     for (const each of gateways) {
       const found = await everything(each)
       // Not assert.equal: its message would hold both texts.
-      assert.ok(found === expected, `${found.length} characters, expected ${expected.length}; ${firstDifference(found, expected)}`)
+      assert.ok(
+        found === expected,
+        `${found.length} characters, expected ${expected.length}; ${firstDifference(found, expected)}`,
+      )
     }
   })
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { encode } from 'cborg'
 import { makeRunId, type ActorId, type ChangeHash, type DocumentId } from '../../src/model/index.ts'
-import { signerOf, type Network, type StreamHandler } from '../../src/peer/index.ts'
+import { createSeededRandom, signerOf, type Network, type StreamHandler } from '../../src/peer/index.ts'
 import { protocols } from '../../src/peer/constants.ts'
 import { decodePull, encodeHello, encodePull, encodeState, type StateReport } from '../../src/peer/messages.ts'
 import { issueCertificate } from '../../src/store/index.ts'
@@ -150,5 +151,91 @@ describe('a member that lies', () => {
     await site.clock.runFor(60_000)
     assert.equal(await node.store.digest(), await other.store.digest())
     await stop(site, network)
+  })
+
+  it('loses no more than its streams and its connection for garbage on any protocol', async () => {
+    const { site, node } = await host()
+    await using _ = site
+    const digest = await node.store.digest()
+    const network = await startLiar(site, node, [], garbage)
+    const random = createSeededRandom(5)
+    const noise = [
+      new Uint8Array(0),
+      random.bytes(1),
+      random.bytes(100),
+      random.bytes(1_000_000),
+      encode(['pull']),
+      encode(['states', [[1, 2, 3]]]),
+      encode({ hello: 1 }),
+      encode(['digest', 'x', [[1]]]),
+    ]
+    for (const protocol of Object.values(protocols))
+      for (const bytes of noise) {
+        if (!network.connections().includes(node.node)) {
+          const connecting = network.connect([addressOf(node.node)], { signal })
+          await site.clock.runFor(1_000)
+          await connecting
+          network.admit(node.node)
+        }
+        const speaking = (async () => {
+          for await (const _ of network.open(node.node, protocol, [bytes], { signal }));
+        })()
+        await Promise.all([assert.rejects(speaking), site.clock.runFor(1_000)])
+      }
+    assert.equal(await node.store.digest(), digest)
+    assert.equal((await node.store.totals()).records, 10)
+    assert.ok(!node.log.some(({ level }) => level === 'error'))
+    await stop(site, network)
+  })
+
+  for (const [what, protocol, question] of [
+    ['a pull', protocols.pull, (id: DocumentId) => encodePull({ kind: 'pull', document: id, have: [], seal: true })],
+    ['a comparison', protocols.reconcile, () => new Uint8Array(0)],
+  ] as const)
+    it(`is disconnected when it does not go on with ${what}: it holds a moment of the store`, async () => {
+      const { site, node } = await host()
+      await using _ = site
+      await node.store.sealOpen()
+      await using snapshot = await node.store.snapshot()
+      const ids: DocumentId[] = []
+      for await (const { id } of snapshot.documents()) ids.push(id)
+      const network = await startLiar(site, node, [], garbage)
+      const outgoing = (async function* () {
+        const first = question(ids[0] as DocumentId)
+        if (first.length > 0) yield first
+        await site.clock.sleep(600_000)
+      })()
+      const speaking = (async () => {
+        for await (const _ of network.open(node.node, protocol, outgoing, { signal }));
+      })()
+      const ended = assert.rejects(speaking)
+      await site.clock.runFor(55_000)
+      assert.deepEqual(network.connections(), [node.node])
+      await site.clock.runFor(10_000)
+      assert.deepEqual(network.connections(), [])
+      await ended
+      await stop(site, network)
+    })
+
+  it('has no more than sixteen pulls answered at once', async () => {
+    const { site, node } = await host()
+    await using _ = site
+    await node.store.sealOpen()
+    await using snapshot = await node.store.snapshot()
+    const ids: DocumentId[] = []
+    for await (const { id } of snapshot.documents()) ids.push(id)
+    const network = await startLiar(site, node, [], garbage)
+    let refusals = 0
+    const pulls = Array.from({ length: 20 }, async () => {
+      const outgoing = (async function* () {
+        yield encodePull({ kind: 'pull', document: ids[0] as DocumentId, have: [], seal: true })
+        await site.clock.sleep(600_000)
+      })()
+      for await (const _ of network.open(node.node, protocols.pull, outgoing, { signal }));
+    }).map((pull) => pull.catch(() => refusals++))
+    await site.clock.runFor(5_000)
+    assert.equal(refusals, 4)
+    await stop(site, network)
+    await Promise.all(pulls)
   })
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { NotAllowedError, RefusedError } from '../../src/model/index.ts'
+import { InvalidInputError, NotAllowedError, RefusedError } from '../../src/model/index.ts'
 import { createPeer, decodeInvite, redeemInvite, signerOf, type Invite, type Redeemed } from '../../src/peer/index.ts'
-import { createStore, foundSite } from '../../src/store/index.ts'
+import { createStore, foundSite, issueCertificate, issueRevocation } from '../../src/store/index.ts'
 import { createSeededRandom } from '../../src/peer/index.ts'
 import { memoryEngine } from '../support/store.ts'
 import { addressOf, appendSome, createTestSite, testIdentity, type SiteNode, type TestSite } from './site.ts'
@@ -23,11 +23,11 @@ async function inviteOf({ peer, node }: SiteNode, expiresMs = 3_600_000): Promis
   return { ...decodeInvite(code), addresses: [addressOf(node)] }
 }
 
-async function redeem(site: TestSite, invite: Invite, n: number): Promise<Redeemed> {
+async function redeem(site: TestSite, invite: Invite, n: number, name = `joined-${n}`): Promise<Redeemed> {
   const network = site.world.network(testIdentity(n).node)
   await network.start()
   let done = false
-  const redeemed = redeemInvite({ network, invite, name: `joined-${n}`, signal }).finally(() => (done = true))
+  const redeemed = redeemInvite({ network, invite, name, signal }).finally(() => (done = true))
   const outcome = redeemed.then(
     (value) => ({ value }),
     (error: unknown) => ({ error }),
@@ -86,6 +86,41 @@ describe('join', () => {
     assert.equal(founder.store.members.member(testIdentity(8).node), undefined)
   })
 
+  it('keeps an invite whose joiner gives a name or has a past that does not do', async () => {
+    const { site, founder } = await founding()
+    await using _ = site
+    const { members } = founder.store
+    const invite = await inviteOf(founder)
+    await assert.rejects(redeem(site, invite, 7, 'x'.repeat(65)), InvalidInputError)
+    await assert.rejects(
+      redeem(site, invite, 7, 'two\nlines'),
+      (error) => error instanceof NotAllowedError && /control/.test(error.message),
+    )
+    const { node } = testIdentity(8)
+    const signer = signerOf(testIdentity(0))
+    await members.add([issueCertificate(signer, members, { node, name: 'gone', role: 'writer' })])
+    await members.add(issueRevocation(signer, members, { node, keep: [] }))
+    await assert.rejects(
+      redeem(site, invite, 8),
+      (error) => error instanceof NotAllowedError && /revoked/.test(error.message),
+    )
+    assert.equal((await redeem(site, invite, 9)).inviter, founder.node)
+  })
+
+  it('gives a member whose certificate has expired a new one', async () => {
+    const { site, founder } = await founding()
+    await using _ = site
+    const { members } = founder.store
+    const { node } = testIdentity(8)
+    const expires = site.clock.nowUs() + 1_000_000
+    await members.add([
+      issueCertificate(signerOf(testIdentity(0)), members, { node, name: 'old', role: 'writer', expires }),
+    ])
+    await site.clock.runFor(2_000)
+    await redeem(site, await inviteOf(founder), 8)
+    assert.equal(members.member(node)?.certificate.expires, undefined)
+  })
+
   it('refuses an expired invite', async () => {
     const { site, founder } = await founding()
     await using _ = site
@@ -112,5 +147,17 @@ describe('join', () => {
     await using site = await createTestSite(2)
     const writer = site.nodes[1] as SiteNode
     await assert.rejects(writer.peer.invite({ role: 'reader', expiresMs: 1_000 }), NotAllowedError)
+  })
+
+  it('as an admin is offered by the founder only', async () => {
+    await using site = await createTestSite(2)
+    const [founder, admin] = site.nodes as [SiteNode, SiteNode]
+    const { members } = founder.store
+    const request = { node: admin.node, name: 'admin', role: 'admin' as const }
+    const entry = issueCertificate(signerOf(founder.identity), members, request)
+    await admin.store.members.add([entry])
+    await admin.peer.invite({ role: 'writer', expiresMs: 1_000 })
+    await assert.rejects(admin.peer.invite({ role: 'admin', expiresMs: 1_000 }), NotAllowedError)
+    await founder.peer.invite({ role: 'admin', expiresMs: 1_000 })
   })
 })

@@ -65,7 +65,10 @@ describe('database', () => {
       const failed = database.write([put('k', 'new')])
       await Promise.resolve()
       const waiting = database.write([put('l', 'waited')])
-      await assert.rejects(failed, (error: Error) => error instanceof StorageError && /No space left/.test(error.message))
+      await assert.rejects(
+        failed,
+        (error: Error) => error instanceof StorageError && /No space left/.test(error.message),
+      )
       // This read was asked for during the recovery.
       assert.equal(text(await database.get('k')), written ? 'new' : 'old')
       await waiting

@@ -7,7 +7,15 @@ import { sealMessage } from '../../src/store/signing.ts'
 import type { SealStatement } from '../../src/store/types.ts'
 import { failingEngine, flipBit, flipped, fsyncFailed, memoryKeys } from '../support/faulty-engine.ts'
 import { Forger, journalOf } from '../support/forger.ts'
-import { copyAll, memoryEngine, openTestSite, reading, testRandom, testSigner, type TestNode } from '../support/store.ts'
+import {
+  copyAll,
+  memoryEngine,
+  openTestSite,
+  reading,
+  testRandom,
+  testSigner,
+  type TestNode,
+} from '../support/store.ts'
 
 const t0 = 1_700_000_000_000_000
 const random = testRandom(5)
@@ -62,7 +70,11 @@ async function assertSame(a: TestNode, b: TestNode): Promise<void> {
   assert.deepEqual(await b.store.totals(), await a.store.totals())
 }
 
-function resigned(signer: { sign(message: Uint8Array): Uint8Array }, seal: SignedSeal, statement: SealStatement): SignedSeal {
+function resigned(
+  signer: { sign(message: Uint8Array): Uint8Array },
+  seal: SignedSeal,
+  statement: SealStatement,
+): SignedSeal {
   const bytes = encodeStatement(statement)
   return { ...seal, statement: bytes, signature: signer.sign(sealMessage(bytes)) }
 }
@@ -100,7 +112,10 @@ describe('receiving sealed journals', () => {
     await b.store.receiveSealed(seal, (index) => (asked.push(index), part(index)), a.signer.node)
     assert.deepEqual(asked, [statement.parts.length - 1])
     await assertSame(a, b)
-    assert.deepEqual((await memoryKeys(b.options.engine)).filter((key) => key.startsWith('P')), [])
+    assert.deepEqual(
+      (await memoryKeys(b.options.engine)).filter((key) => key.startsWith('P')),
+      [],
+    )
     await closeAll(sealed)
   })
 
@@ -261,7 +276,10 @@ describe('receiving sealed journals', () => {
     const { a, seal, part } = sealed
     let fail = false
     const engine = failingEngine(memoryEngine(), () => (fail ? { error: fsyncFailed() } : undefined))
-    const [, c] = (await openTestSite(2, { engine: (n) => (n === 1 ? engine : memoryEngine()) })) as [TestNode, TestNode]
+    const [, c] = (await openTestSite(2, { engine: (n) => (n === 1 ? engine : memoryEngine()) })) as [
+      TestNode,
+      TestNode,
+    ]
     fail = true
     await assert.rejects(c.store.receiveSealed(seal, part, a.signer.node), StorageError)
     await c.store.close()

@@ -1,7 +1,17 @@
 /** Gateways for the end-to-end tests: a directory, the command line on it, and the node that runs there. */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { ndjson, plainEnvironment, run, runOk, startProcess, until, waitMs, type Ended, type Started } from './e2e-process.ts'
+import {
+  ndjson,
+  plainEnvironment,
+  run,
+  runOk,
+  startProcess,
+  until,
+  waitMs,
+  type Ended,
+  type Started,
+} from './e2e-process.ts'
 
 const entry = join(import.meta.dirname, '../../bin/hedgerow.js')
 
@@ -127,7 +137,12 @@ export async function oneDigest(gateways: readonly Gateway[], limitMs: number = 
     'one digest on every gateway',
     async () => {
       const all = await Promise.all(gateways.map((gateway) => gateway.status()))
-      return all.map(({ digest, records, documents, peers }) => ({ digest, records, documents, connected: peers.filter((p) => p.connected).length }))
+      return all.map(({ digest, records, documents, peers }) => ({
+        digest,
+        records,
+        documents,
+        connected: peers.filter((p) => p.connected).length,
+      }))
     },
     (all) => all.every(({ digest }) => digest === all[0]?.digest),
     { limitMs, everyMs: 300 },

@@ -14,7 +14,9 @@ export function canMakeLan(...programs: string[]): boolean {
 
 /** Whether a program is on PATH or in /usr/sbin, where Debian keeps administrators' programs. */
 export function isInstalled(program: string): boolean {
-  return [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin'].some((folder) => existsSync(`${folder}/${program}`))
+  return [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin'].some((folder) =>
+    existsSync(`${folder}/${program}`),
+  )
 }
 
 let made = 0
@@ -54,7 +56,20 @@ export class Lan implements AsyncDisposable {
     await ip('-n', this.#switch, 'link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0')
     await ip('-n', this.#switch, 'link', 'set', 'br0', 'up')
     for (const [i, host] of this.#hosts.entries()) {
-      await ip('link', 'add', 'eth0', 'netns', host, 'type', 'veth', 'peer', 'name', `port${i + 1}`, 'netns', this.#switch)
+      await ip(
+        'link',
+        'add',
+        'eth0',
+        'netns',
+        host,
+        'type',
+        'veth',
+        'peer',
+        'name',
+        `port${i + 1}`,
+        'netns',
+        this.#switch,
+      )
       await ip('-n', this.#switch, 'link', 'set', `port${i + 1}`, 'master', 'br0', 'up')
       await ip('-n', host, 'link', 'set', 'lo', 'up')
       await ip('-n', host, 'link', 'set', 'eth0', 'up')

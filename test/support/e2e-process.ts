@@ -89,6 +89,7 @@ export function startProcess(command: readonly string[], options: ProcessOptions
     end,
     async [Symbol.asyncDispose]() {
       if (running()) await end('SIGKILL')
+      else if (group) send(child, 'SIGKILL', true)
     },
   }
   living.add(started)
@@ -125,15 +126,24 @@ export async function until<T>(
   for (;;) {
     const answer = await ask()
     if (good(answer)) return answer
-    if (performance.now() > deadline) throw new Error(`waited ${limitMs} ms for ${what}; last: ${tail(JSON.stringify(answer) ?? '')}`)
+    if (performance.now() > deadline)
+      throw new Error(`waited ${limitMs} ms for ${what}; last: ${tail(JSON.stringify(answer) ?? '')}`)
     await sleep(everyMs)
   }
 }
 
 /** Gives the value of a promise, or throws after `limitMs`, naming what was waited for. */
-export async function within<T>(what: string, promise: Promise<T>, limitMs: number = waitMs, more?: () => string): Promise<T> {
+export async function within<T>(
+  what: string,
+  promise: Promise<T>,
+  limitMs: number = waitMs,
+  more?: () => string,
+): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(new Error(`waited ${limitMs} ms for ${what}${more === undefined ? '' : `\n${more()}`}`)), limitMs)
+  const timer = setTimeout(
+    () => reject(new Error(`waited ${limitMs} ms for ${what}${more === undefined ? '' : `\n${more()}`}`)),
+    limitMs,
+  )
   try {
     return await Promise.race([promise, late])
   } finally {
@@ -154,8 +164,16 @@ export function ndjson<T>(text: string): T[] {
 }
 
 function send(child: ChildProcess, name: NodeJS.Signals, group: boolean): void {
-  if (!group || child.pid === undefined) child.kill(name)
-  else process.kill(-child.pid, name)
+  if (!group || child.pid === undefined) {
+    child.kill(name)
+    return
+  }
+  try {
+    process.kill(-child.pid, name)
+  } catch (error) {
+    // Nobody is left of the group.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
 }
 
 function collect(stream: NodeJS.ReadableStream): () => string {

@@ -50,6 +50,24 @@ export function failingEngine(engine: Engine, fault: (n: number) => WriteFault |
   })
 }
 
+/** An engine whose batches wait while it is held, as on a slow disk. */
+export function slowEngine(engine: Engine): { readonly engine: Engine; hold(): void; release(): void } {
+  let gate = Promise.withResolvers<void>()
+  gate.resolve()
+  return {
+    engine: withBatches(engine, async (_n, _operations, _sync, write) => {
+      await gate.promise
+      await write()
+    }),
+    hold() {
+      gate = Promise.withResolvers<void>()
+    },
+    release() {
+      gate.resolve()
+    },
+  }
+}
+
 /** An engine whose power can be cut: what was written after the last synced batch may be lost. */
 export interface CuttableEngine {
   readonly engine: Engine
@@ -118,7 +136,7 @@ export function flipped(value: Uint8Array, bit: number): Uint8Array {
 
 /** Flips one bit of the stored value of a key, in an open engine. */
 export async function flipBit(engine: Engine, key: string, bit: number): Promise<void> {
-  const value = (await engine.get(key as never, encodings as never)) as Uint8Array | undefined
+  const value: Uint8Array | undefined = await engine.get(key as never, encodings as never)
   if (value === undefined) throw new Error(`nothing is stored at ${JSON.stringify(key)}`)
   await engine.put(key as never, flipped(value, bit % (value.length * 8)) as never, encodings as never)
 }

@@ -26,6 +26,7 @@ export class ManualClock implements Clock {
 
   sleep(ms: number, { signal }: { signal?: AbortSignal } = {}): Promise<void> {
     return new Promise((resolve, reject) => {
+      signal?.throwIfAborted()
       const timer = this.setTimer(resolve, ms)
       signal?.addEventListener('abort', () => {
         timer.cancel()

@@ -96,6 +96,14 @@ export const constants = {
   // ------------------------------------------------------------------------------------------------ discovery
   /** A question on the local network this often; each answer is some 500 bytes of multicast. */
   mdnsIntervalMs: 10_000,
+  /** Interfaces it speaks on: a host with containers has a bridge for each. */
+  mdnsInterfaces: 16,
+  /** Between two answers on one interface: whatever is asked, everybody hears each. */
+  mdnsPauseMs: 200,
+  /** How long an answer holds, seconds. Nothing here keeps one; others may. */
+  mdnsLifeSeconds: 120,
+  /** Different faults of interfaces that are logged, each once. */
+  mdnsFaults: 64,
   /** Addresses in one mDNS answer: beyond 1,400 bytes it is cut into fragments and lost on many networks. */
   mdnsAddresses: 4,
   /** Addresses taken from one answer of somebody else. */

@@ -2,26 +2,23 @@ import { noise } from '@chainsafe/libp2p-noise'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { gossipsub, type GossipSub } from '@libp2p/gossipsub'
 import { identify, type Identify } from '@libp2p/identify'
-import type { Libp2p, PeerInfo, Startable } from '@libp2p/interface'
+import type { Libp2p } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p } from 'libp2p'
 import { constants } from './constants.ts'
 import { gatedRegistrar, type Gate } from './gate.ts'
-import { localDiscovery } from './local-discovery.ts'
 import { presharedKey } from './preshared-key.ts'
 import { networkLimits } from './types.ts'
 
-export type Libp2pNode = Libp2p<{ identify: Identify; gossip: GossipSub; discovery: Startable }>
+export type Libp2pNode = Libp2p<{ identify: Identify; gossip: GossipSub }>
 
 export interface Libp2pNodeOptions {
   readonly privateSeed: Uint8Array
   readonly psk: Uint8Array
   readonly listen: readonly string[]
   readonly announce?: readonly string[]
-  readonly mdns: { readonly tag: string } | undefined
   readonly gate: Gate
-  readonly onDiscover: (peer: PeerInfo) => void
 }
 
 /** Makes, without starting it, a libp2p node that never dials by itself and answers strangers nothing. */
@@ -157,10 +154,6 @@ export async function createLibp2pNode(options: Libp2pNodeOptions): Promise<Libp
           connectionManager: components.connectionManager,
           logger: components.logger,
         }),
-      discovery: (components) =>
-        options.mdns === undefined
-          ? { start: () => undefined, stop: () => undefined }
-          : localDiscovery(components, options.mdns.tag, options.onDiscover),
     },
   })
 }

@@ -1,4 +1,4 @@
-import type { Connection, PeerInfo, Stream } from '@libp2p/interface'
+import type { Connection, Stream } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
 import {
   ClosedError,
@@ -20,6 +20,7 @@ import { createLibp2pNode, type Libp2pNode } from './libp2p-node.ts'
 import { Libp2pDuplex } from './libp2p-stream.ts'
 import { supersedes, type LinkFacts } from './links.ts'
 import { Listeners } from './listeners.ts'
+import { LocalDiscovery } from './local-discovery.ts'
 import type { NetworkLog } from './log.ts'
 import { networkLimits, type Network, type StreamHandler } from './types.ts'
 
@@ -71,6 +72,7 @@ class Libp2pNetwork implements Network {
   readonly #onDisconnect: Listeners<[node: NodeId]>
   readonly #onDiscover: Listeners<[node: NodeId, addresses: readonly string[]]>
   #libp2p: Libp2pNode | undefined
+  #discovery: LocalDiscovery | undefined
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
 
@@ -230,7 +232,6 @@ class Libp2pNetwork implements Network {
     const libp2p = await createLibp2pNode({
       ...this.#options,
       gate: { isAdmitted, onAdmittedStream: (connection) => this.#linkOf(connection)?.keeper?.poke() },
-      onDiscover: (peer) => this.#discovered(peer),
     })
     libp2p.addEventListener('connection:open', ({ detail }) => this.#opened(detail))
     libp2p.addEventListener('connection:close', ({ detail }) => this.#closed(detail))
@@ -247,6 +248,17 @@ class Libp2pNetwork implements Network {
       throw listenError(this.#options.listen, cause)
     }
     for (const topic of this.#topics.keys()) libp2p.services.gossip.subscribe(topic)
+    const { mdns, clock, log } = this.#options
+    if (mdns === undefined) return
+    this.#discovery = new LocalDiscovery({
+      ...mdns,
+      node: this.node,
+      addresses: () => this.addresses(),
+      onDiscover: (node, addresses) => this.#onDiscover.emit(node, addresses),
+      clock,
+      log,
+    })
+    this.#discovery.start()
   }
 
   async #stop(): Promise<void> {
@@ -256,6 +268,7 @@ class Libp2pNetwork implements Network {
     if (libp2p === undefined) return
     const reason = new ClosedError('the network was stopped')
     for (const [node, link] of this.#links) this.#forget(node, link, reason)
+    await this.#discovery?.stop()
     await libp2p.stop()
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, constants.stopMs)
@@ -326,20 +339,6 @@ class Libp2pNetwork implements Network {
         .delete(peerIdFromString(node))
         .catch((error: unknown) => this.#log('warn', 'a stranger could not be forgotten', { node, error }))
     this.#onDisconnect.emit(node)
-  }
-
-  #discovered(peer: PeerInfo): void {
-    try {
-      const node = parseNodeId(peer.id.toString())
-      if (node === this.node) return
-      const addresses = peer.multiaddrs.slice(0, constants.discoverAddresses)
-      this.#onDiscover.emit(
-        node,
-        addresses.map((address) => `${address.toString()}/p2p/${node}`),
-      )
-    } catch (error) {
-      this.#log('info', 'an announcement on the local network was ignored', { error })
-    }
   }
 
   // ------------------------------------------------------------------------------------------------ streams
