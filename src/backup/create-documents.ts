@@ -119,10 +119,11 @@ async function storeChanges(
   facts: DocumentFacts,
   parent: DocumentFacts | undefined,
 ): Promise<typeof damaged | undefined> {
-  if (parent !== undefined && continues(facts, parent)) {
+  const more = parent === undefined ? 0 : lacking(facts.tips, parent.tips)
+  if (parent !== undefined && more > 0) {
     const { changes } = await snapshot.changesSince(facts.id, parent.tips)
-    // Fewer or more: the parent's tips are not all in this history, and the whole is what is left to name.
-    if (changes.length > 0 && changes.length === lacking(facts.tips, parent.tips)) {
+    // More: a tip of the parent is not in this history, and came as nothing held. Then only the whole will do.
+    if (changes.length === more) {
       await list.push({ ...facts, form: 'changes' }, framed(changes))
       return
     }
@@ -130,12 +131,6 @@ async function storeChanges(
   const { changes } = await snapshot.changesSince(facts.id, [])
   if (changes.length !== lacking(facts.tips, [])) return damaged
   await list.push({ ...facts, form: 'whole' }, framed(changes))
-}
-
-/** Whether every actor of the parent's state is here with as much or more. */
-function continues(facts: DocumentFacts, parent: DocumentFacts): boolean {
-  const seqs = new Map(facts.tips.map(({ actor, seq }) => [actor, seq]))
-  return parent.tips.every(({ actor, seq }) => (seqs.get(actor) ?? 0) >= seq)
 }
 
 /** An actor's changes are numbered from 1 without gaps. */

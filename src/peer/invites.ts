@@ -84,8 +84,7 @@ class StoredInvites implements Invites {
         throw new RefusedError('this node did not make this invite: only the node that made it can redeem it')
       const [name, invite] = found
       if (invite.usedBy !== undefined) {
-        if (invite.usedBy !== node)
-          throw new RefusedError('this invite was used by another node: ask for a new one')
+        if (invite.usedBy !== node) throw new RefusedError('this invite was used by another node: ask for a new one')
         check(invite.role)
         return { role: invite.role, again: true }
       }

@@ -8,7 +8,8 @@ import {
   type Timer,
   type TimeUs,
 } from '../model/index.ts'
-import type { Role, Store } from '../store/index.ts'
+import type { Role } from '../store/index.ts'
+import { addressBook } from './address-book.ts'
 import { Connections } from './connections.ts'
 import { peerLimits, protocols } from './constants.ts'
 import { reasonOf, Tasks, type PeerContext } from './context.ts'
@@ -44,6 +45,7 @@ export class SitePeer implements Peer {
   readonly #connections: Connections
   readonly #sessions = new Map<NodeId, Session>()
   readonly #dialler: Dialler
+  readonly #book: AddressBook
   readonly #pulls: Pulls
   readonly #gossip: Gossip | undefined
   readonly #invites: Invites
@@ -77,6 +79,7 @@ export class SitePeer implements Peer {
       isConnected: (node) => this.#connections.isConnected(node),
       isUnwanted: (node) => node === network.node || store.members.member(node)?.revoked === true,
     })
+    this.#book = addressBook(store, network.node, this.#dialler)
     this.#pulls = new Pulls(context, gossip ? peerLimits.graceMs : 0, {
       onRefused: (node, id, error) => this.#connections.misbehaved(node, id, error),
       onSettled: (node) => this.#noteSynced(node),
@@ -249,21 +252,6 @@ export class SitePeer implements Peer {
     return session
   }
 
-  readonly #book: AddressBook = {
-    share: (except) =>
-      otherMembers(this.#options.store, this.#options.network.node)
-        .map(({ certificate: { node } }) => ({
-          node,
-          addresses: this.#dialler.addresses(node).slice(0, peerLimits.helloAddresses),
-        }))
-        .filter(({ node, addresses }) => node !== except && addresses.length > 0)
-        .slice(0, peerLimits.sharedMembers),
-    learn: (known) => {
-      for (const { node, addresses } of known)
-        if (this.#options.store.members.member(node)?.adopted === false) this.#dialler.add(node, addresses, false)
-    },
-  }
-
   #accepted(hello: Hello): void {
     const { store, evidence, tasks } = this.#context
     const { node } = hello
@@ -399,7 +387,10 @@ export class SitePeer implements Peer {
       try {
         call(event)
       } catch (error) {
-        this.#context.log('error', 'a listener to events of peers failed', { type: event.type, reason: reasonOf(error) })
+        this.#context.log('error', 'a listener to events of peers failed', {
+          type: event.type,
+          reason: reasonOf(error),
+        })
       }
   }
 }

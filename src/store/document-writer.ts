@@ -116,6 +116,7 @@ export class DocumentWriter implements Documents {
       checkPuts(id, puts, stateOf(id, before))
       try {
         const chunk = await ledger.shared.put(database, id, before, puts, time)
+        if (chunk === undefined) return stateOf(id, before)
         const { actor, seq, hash } = readChangeHeader(chunk)
         const held = before.tips.find((tip) => tip.actor === actor)
         const tip = {

@@ -53,11 +53,7 @@ export async function salvage(
   }
 }
 
-async function undamaged(
-  ledger: Ledger,
-  id: DocumentId,
-  authorOf: (header: ChangeHeader) => NodeId,
-): Promise<Kept[]> {
+async function undamaged(ledger: Ledger, id: DocumentId, authorOf: (header: ChangeHeader) => NodeId): Promise<Kept[]> {
   const { database } = ledger.options
   const kept: Kept[] = []
   for await (const key of database.keys(under(`c\0${id}`)))

@@ -55,8 +55,8 @@ export class SharedContents {
   }
 
   /**
-   * Puts root keys in one change on top of the state that `row` describes (the newest). Gives the change's chunk. The
-   * caller makes it durable, or calls `drop`.
+   * Puts root keys in one change on top of the state that `row` describes (the newest). Gives the change's chunk, `undefined`
+   * where all of it stood there already. The caller makes it durable, or calls `drop`.
    */
   put(
     reader: Reader,
@@ -64,11 +64,12 @@ export class SharedContents {
     row: DocumentRow,
     puts: ReadonlyMap<string, Uint8Array | string | number | boolean>,
     order: number,
-  ): Promise<Uint8Array> {
+  ): Promise<Uint8Array | undefined> {
     return this.#locks.run(id, () =>
       this.#use(reader, id, row, (open) => {
         for (const [key, value] of puts) open.handle.put('_root', key, value, datatypeOf(value))
-        open.handle.commit(undefined, order)
+        // Without an operation there is no change, and the last one is an older one.
+        if (open.handle.commit(undefined, order) === null) return undefined
         const chunk = open.handle.getLastLocalChange()
         if (chunk === null) throw new DamagedError(`document ${id}: Automerge gave no change`)
         open.changes++

@@ -8,8 +8,8 @@ import {
   parseSensorPattern,
   systemClock,
 } from '../../src/model/index.ts'
-import { issueCertificate } from '../../src/store/index.ts'
-import { copyAll, openTestSite, testRandom, testSigner, type TestNode } from '../support/store.ts'
+import { createStore, issueCertificate, openStore } from '../../src/store/index.ts'
+import { copyAll, memoryEngine, openTestSite, testRandom, testSigner, type TestNode } from '../support/store.ts'
 import {
   amend,
   appendMany,
@@ -223,6 +223,32 @@ describe('backup', () => {
     const report = await verifyBackups(vault, { scratch })
     assert.deepEqual(report.problems, [])
     assert.ok(report.backups.every(({ restored }) => restored))
+  })
+
+  it('names the whole of a document whose history is not the one the parent has', async () => {
+    // A clone that kept its actor: what must not happen, but must not spoil the vault either.
+    const [clone] = (await openTestSite(1, { store: { unsafeKeepActors: true } })) as [TestNode]
+    nodes.push(clone)
+    await appendMany(clone, 'greenhouse/air', 0, 10)
+    await amend(clone, 'greenhouse/air', 1, 1)
+    const early = await backUp(clone, vault)
+    await amend(clone, 'greenhouse/air', 2, 2)
+    await backUp(clone, vault)
+    const engine = memoryEngine()
+    const { store: restored } = await restoreBackup({
+      vault,
+      backupId: early.backup.id,
+      create: (site, members) => createStore({ engine, clock: systemClock, random: testRandom(3) }, { site, members }),
+    })
+    await restored.close()
+    const options = { ...clone.options, engine, random: testRandom(4) }
+    const again: TestNode = { ...clone, options, store: await openStore(options) }
+    nodes.push(again)
+    await amend(again, 'greenhouse/air', 3, 3)
+    await amend(again, 'greenhouse/air', 4, 4)
+    const { backup } = await backUp(again, vault)
+    assert.equal(backup.kind, 'incremental')
+    await requireRestored(await stateOf(again.store), await again.store.digest(), await again.store.content())
   })
 
   it('adds little for little: an incremental after one per cent more', async () => {

@@ -87,6 +87,29 @@ describe('damaged vault', () => {
     )
     await a.store.close()
   })
+
+  it('reports damage in bytes that no record needs, and restores all the same', async () => {
+    const vault = await plainVault(folder.path)
+    const [a] = (await openTestSite(1)) as [TestNode]
+    await appendMany(a, 'greenhouse/air', 0, 200)
+    const { backup } = await backUp(a, vault)
+    const [[pack, size]] = [...(await filesOf(vault, 'packs/'))] as [[string, number]]
+    const original = (await vault.storage.get(pack, 1e8)) as Uint8Array
+    // Header, salt, directory, and the directory's length.
+    for (const at of [7, 20, size - 40, size - 1]) {
+      const bytes = Uint8Array.from(original)
+      bytes[at] = (bytes[at] as number) ^ 1
+      await vault.storage.delete(pack)
+      await vault.storage.put(pack, bytes)
+      const { problems, backups } = await verifyBackups(vault, { scratch })
+      assert.deepEqual(
+        problems.map(({ file, backups, records }) => ({ file, backups, records })),
+        [{ file: pack, backups: [backup.id], records: 0 }],
+      )
+      assert.equal(backups[0]?.restored, true)
+    }
+    await a.store.close()
+  })
 })
 
 describe('failing vault', () => {

@@ -12,8 +12,8 @@ import { temporaryDirectory } from '../support/temp-dir.ts'
 const rounds = Number(process.env['HEDGEROW_E2E_ROUNDS'] ?? 10)
 
 /**
- * What goes on around the moment: appends all the time; appends paused, so that the number alone has to hold; the others
- * frozen, so that what is sent to them stays in their sockets and dies with them; the others just thawed, so that
+ * What goes on around the moment: appends all the time; appends paused, so that the number alone has to hold; the same
+ * with the others frozen, so that what is sent to them stays in their sockets and dies with them; the others just thawed, so that
  * connections come up and catch-up is under way.
  */
 const circumstances = ['appending', 'paused', 'frozen', 'thawing'] as const
@@ -71,10 +71,8 @@ describe('atRisk', () => {
         for (const each of others) each.process.signal('SIGCONT')
         await sleep(Math.random() * 1_500)
       }
-      if (circumstance === 'paused') {
-        await appender.pause()
-        await sleep(Math.random() * 300)
-      }
+      if (circumstance === 'paused' || circumstance === 'frozen') await appender.pause()
+      if (circumstance === 'paused') await sleep(Math.random() * 100)
 
       const before = appender.acknowledged.size
       const { atRisk } = await within('status', client.call('status', {}))

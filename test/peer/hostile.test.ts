@@ -217,6 +217,27 @@ describe('a member that lies', () => {
       await stop(site, network)
     })
 
+  it('is not asked for a journal that this very run writes, whatever it claims to have of it', async () => {
+    const { site, node } = await host()
+    await using _ = site
+    await using snapshot = await node.store.snapshot()
+    const claims: StateReport[] = []
+    for await (const { id, tips } of snapshot.documents())
+      claims.push({ id, tips: tips.map((tip) => ({ ...tip, seq: tip.seq + 9 })), settled: false })
+    const asked = new Set<string>()
+    const network = await startLiar(site, node, [...claims, lie(1)], async function* (_from, incoming) {
+      for await (const bytes of incoming) {
+        const message = decodePull(bytes)
+        if (message.kind === 'pull') asked.add(message.document)
+        yield encodePull({ kind: 'absent' })
+      }
+    })
+    await site.clock.runFor(100_000)
+    assert.equal(claims.length, 1)
+    assert.deepEqual([...asked], [lie(1).id])
+    await stop(site, network)
+  })
+
   it('has no more than sixteen pulls answered at once', async () => {
     const { site, node } = await host()
     await using _ = site

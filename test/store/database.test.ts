@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { ClosedError, DamagedError, StorageError } from '../../src/model/index.ts'
 import { Database, DamagedValueError, type Operation } from '../../src/store/database.ts'
 import { diskFull, failingEngine, flipBit, fsyncFailed, newEngine, type WriteFault } from '../support/faulty-engine.ts'
+import { diskEngine } from '../support/store.ts'
+import { temporaryDirectory } from '../support/temp-dir.ts'
 
 const put = (key: string, text: string): Operation => ({ type: 'put', key, value: Buffer.from(text) })
 const text = (value: Uint8Array | undefined): string | undefined =>
@@ -106,6 +108,27 @@ describe('database', () => {
     await database.ready()
     await assert.rejects(snapshot.get('k'), StorageError)
     await database.close()
+  })
+
+  it('recovers on LevelDB too, while a snapshot and an iterator are open, and keeps what it wrote', async () => {
+    await using folder = await temporaryDirectory()
+    const faults = new Map<number, WriteFault>([[3, { error: diskFull() }]])
+    const database = await Database.open(failingEngine(diskEngine(folder.path), (n) => faults.get(n)))
+    database.onReopened(async (disk) => assert.equal(text(await disk.get('a')), '1'))
+    await database.write([put('a', '1')])
+    await database.write([put('b', '2'), put('c', '3')])
+    const snapshot = database.snapshot()
+    const iterator = database.entries({})[Symbol.asyncIterator]()
+    assert.equal((await iterator.next()).done, false)
+    await assert.rejects(database.write([put('a', 'x'), put('d', 'x')]), StorageError)
+    await database.write([put('e', '5')])
+    assert.deepEqual(await Array.fromAsync(database.keys({})), ['a', 'b', 'c', 'e'])
+    assert.equal(text(await database.get('a')), '1')
+    await assert.rejects(snapshot.get('a'), StorageError)
+    await iterator.return?.()
+    await database.close()
+    await using again = await Database.open(diskEngine(folder.path))
+    assert.deepEqual(await Array.fromAsync(again.keys({})), ['a', 'b', 'c', 'e'])
   })
 
   it('refuses to work once it is closed, and closes twice without an error', async () => {

@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { limits } from '../../src/model/index.ts'
-import { openStore } from '../../src/store/index.ts'
+import { amendmentsId, defaultGroup, limits } from '../../src/model/index.ts'
+import type { Handle } from '../../src/store/automerge.ts'
+import { readChangeHeader } from '../../src/store/change.ts'
+import { issueCertificate, openStore } from '../../src/store/index.ts'
 import { OrderClock } from '../../src/store/order.ts'
+import { Forger } from '../support/forger.ts'
 import { ManualClock } from '../support/manual-clock.ts'
-import { copyAll, openTestSite, reading, type TestNode } from '../support/store.ts'
+import { copyAll, openTestSite, reading, testSigner, type TestNode } from '../support/store.ts'
 
 const t0 = 1_700_000_000_000_000
 
 /** Orders of all changes of a node's own documents, in the order they were made. */
 async function ordersOf(node: TestNode): Promise<number[]> {
-  const { readChangeHeader } = await import('../../src/store/change.ts')
   const orders: number[] = []
   await using snapshot = await node.store.snapshot()
   for await (const { id } of snapshot.documents())
@@ -70,6 +72,22 @@ describe('orders of a store', () => {
     assert.ok((after.at(-1) as number) > before)
     assert.equal(new Set(after).size, 3)
     await again.store.close()
+  })
+
+  it('follow every remote order that may move them, also beside one in the same document that may not', async () => {
+    const clock = new ManualClock(t0)
+    const [node] = (await openTestSite(1, { clock })) as [TestNode]
+    const remote = testSigner(1)
+    const { members } = node.store
+    await members.add([issueCertificate(testSigner(0), members, { node: remote.node, name: 'b', role: 'writer' })])
+    let n = 0
+    const put = (handle: Handle): void => handle.put('_root', 'k', ++n)
+    const forger = new Forger(remote, amendmentsId(defaultGroup, reading('s', t0, { a: 1 }).sensor, '2023-11-14'))
+    forger.change(put, t0 + 86_400_000_000).change(put, t0 + 240_000_000)
+    await node.store.receive(forger.set(), remote.node)
+    await node.store.append([reading('s', t0, { a: 1 })], { flush: true })
+    assert.ok((await ordersOf(node)).includes(t0 + 240_000_001))
+    await node.store.close()
   })
 
   it('are not moved by a peer whose clock is a day ahead', async () => {

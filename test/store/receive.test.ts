@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { encodeChange } from '@automerge/automerge'
 import fc from 'fast-check'
 import {
   amendmentsId,
@@ -166,6 +167,24 @@ describe('receive', () => {
     await accepts(site, held.flush(one).set(2))
     const records = await Array.fromAsync(site.node.store.query())
     assert.equal(records[0]?.fields[0]?.shown?.value, 1)
+  })
+
+  it('refuses a change that does not name the one before it of its actor', async () => {
+    const mine = new Forger(writer, amendments).put('a', 1)
+    const other = new Forger(founder, amendments, { actor: 5 }).put('b', 2)
+    await accepts(site, mine.set())
+    await accepts(site, other.set())
+    const second = encodeChange({
+      actor: mine.actor,
+      seq: 2,
+      startOp: 9,
+      time: t0,
+      message: null,
+      deps: [other.tip().hash],
+      ops: [{ action: 'set', obj: '_root', key: 'c', value: 3, datatype: 'int', pred: [] }],
+    } as never)
+    mine.changes.push(second)
+    await site.refuses(mine.set(1), /clone or rollback/)
   })
 
   it('refuses a second actor and a branch in a journal', async () => {

@@ -79,7 +79,7 @@ describe('a moment of the store', () => {
     for await (const record of store.query()) {
       shown.push(record)
       if (shown.length === 1) {
-        await store.append([reading('s', t0 + 30 * month, { t: 0 }), reading('u', t0 + 21 * month, { t: 0 })], {
+        await store.append([reading('s', t0 + 30 * month, { t: 0 }), reading('s', t0 + 21 * month + 5, { t: 0 })], {
           flush: true,
         })
         await store.amend(edit(t0 + 20 * month, 5))

@@ -44,7 +44,7 @@ process.on('exit', () => {
 /** Environment without what npm, mocha or a user's Hedgerow put into it. */
 export function plainEnvironment(more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
   const keptOfNpm = /^npm_config_(registry|cache|userconfig)$/i
-  const foreign = /^(HEDGEROW_|npm_|NODE_|MOCHA|INIT_CWD$|FORCE_COLOR$)/i
+  const foreign = /^(HEDGEROW_|npm_|NODE_(OPTIONS|PATH|ENV|V8_COVERAGE|CHANNEL_.*)$|MOCHA|INIT_CWD$|FORCE_COLOR$)/i
   const kept = Object.entries(process.env).filter(([name]) => keptOfNpm.test(name) || !foreign.test(name))
   // Debian keeps administrators' programs where a user's PATH does not look.
   return { ...Object.fromEntries(kept), PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`, ...more }
