@@ -5,6 +5,7 @@ import { holdsStore, openClient, type NodeClient } from '../gateway/index.ts'
 import { NotFoundError } from '../model/index.ts'
 import type { ExitCode } from './exit-codes.ts'
 import { Output } from './output.ts'
+import type { Surroundings } from './surroundings.ts'
 
 export interface GlobalOptions {
   readonly dir?: string
@@ -16,6 +17,7 @@ export interface GlobalOptions {
 /** What every command gets: where it works, where its words go, and when it has to end. */
 export interface Context {
   readonly output: Output
+  readonly surroundings: Surroundings
   readonly yes: boolean
   /** Aborted by Ctrl-C and SIGTERM. */
   readonly signal: AbortSignal
@@ -35,14 +37,16 @@ export type CommandResult = ExitCode | undefined | void
 const defaultDir = 'hedgerow-data'
 const systemDir = '/var/lib/hedgerow'
 
-export function createContext(command: Command, signal: AbortSignal): Context {
+export function createContext(command: Command, surroundings: Surroundings): Context {
   const options = command.optsWithGlobals<GlobalOptions>()
-  const output = new Output({ json: options.json ?? false, quiet: options.quiet ?? false })
-  const variable = process.env['HEDGEROW_DIR']
+  const { stdout, stderr, env, signal } = surroundings
+  const output = new Output({ json: options.json ?? false, quiet: options.quiet ?? false, stdout, stderr })
+  const variable = env['HEDGEROW_DIR']
   const namedDir = options.dir ?? (variable === '' ? undefined : variable)
   const dir = (): string => findDir(namedDir)
   return {
     output,
+    surroundings,
     yes: options.yes ?? false,
     signal,
     namedDir,

@@ -1,24 +1,22 @@
-import type { Writable } from 'node:stream'
 import { styleText } from 'node:util'
 import { toJson } from './json.ts'
+import type { Surroundings } from './surroundings.ts'
 
-export interface OutputOptions {
+export interface OutputOptions extends Pick<Surroundings, 'stdout' | 'stderr'> {
   readonly json: boolean
   readonly quiet: boolean
-  readonly stdout?: Writable
-  readonly stderr?: Writable
 }
 
 /** Where a command's words go: data to stdout, all else to stderr. */
 export class Output {
   readonly json: boolean
   readonly quiet: boolean
-  readonly #stdout: Writable & { readonly columns?: number; readonly isTTY?: boolean }
-  readonly #stderr: Writable & { readonly columns?: number; readonly isTTY?: boolean }
+  readonly #stdout: Surroundings['stdout']
+  readonly #stderr: Surroundings['stderr']
   /** Set once the reader of stdout has gone (`| head`): what is still written is dropped. */
   #readerGone = false
 
-  constructor({ json, quiet, stdout = process.stdout, stderr = process.stderr }: OutputOptions) {
+  constructor({ json, quiet, stdout, stderr }: OutputOptions) {
     this.json = json
     this.quiet = quiet
     this.#stdout = stdout
@@ -83,6 +81,11 @@ export class Output {
 
   error(text: string): void {
     this.#stderr.write(`${this.#paint('red', 'error:')} ${text}\n`)
+  }
+
+  /** Where in the code an unexpected error came from, or a line of a running node's log. */
+  trace(text: string): void {
+    this.#stderr.write(`${text}\n`)
   }
 
   /** An error as one JSON object on stderr, for `--json`. */

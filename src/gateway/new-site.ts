@@ -31,7 +31,7 @@ export async function foundOnRestored(path: string, options: NewSiteOptions): Pr
   const signer = signerOf(identity)
   const store = await moveStore(
     { clock, random, signer, engine: levelEngine(dir.store) },
-    { site: identity.site, members: identity.entries },
+    { site: identity.site, members: identity.entries, keepPolicy: true },
   )
   try {
     await store.members.add(issueAdoption(signer, store.members, { adoptedSite, adoptedEntries }))

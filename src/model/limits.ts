@@ -54,6 +54,8 @@ export const limits = {
   documentKeys: 50_000,
   changePuts: 1_000,
   entryBytes: 4_096,
+  /** Actors of one document: a run of a node that edits it is one. Bounds what a node tells of its state. */
+  documentActors: 4_096,
   /** Bytes of one change of any kind. */
   changeBytes: 5_242_880,
   /** Bytes that one document's changes may come to in a transfer. */

@@ -9,9 +9,9 @@ export const usPerDay: number = 86_400 * usPerSecond
 
 /** Checks the range of a time in µs. */
 export function checkTime(time: number): TimeUs {
-  if (!Number.isSafeInteger(time)) throw new InvalidInputError(`time ${time} is not a whole number of microseconds`)
   if (time < limits.timeMinUs || time >= limits.timeMaxUs)
     throw new InvalidInputError(`time ${time} µs is outside 1970-01-01 to 2200-01-01: is its unit right?`)
+  if (!Number.isSafeInteger(time)) throw new InvalidInputError(`time ${time} is not a whole number of microseconds`)
   return time
 }
 

@@ -178,6 +178,8 @@ function checkPuts(
 ): void {
   if (puts.size > limits.changePuts)
     throw new LimitError(`one edit of ${puts.size} entries; at most ${limits.changePuts} fit one change`)
+  if (state.tips.length >= limits.documentActors / 2)
+    throw new LimitError(`document ${id} is full: ${state.tips.length} runs of nodes have edited it`)
   if (state.records + puts.size > ownPuts || state.bytes > ownBytes)
     throw new LimitError(`document ${id} is full: it holds ${state.records} entries of ${state.bytes} bytes`)
   for (const [key, value] of puts) {

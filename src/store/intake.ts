@@ -1,7 +1,6 @@
 /** Takes readings in: checks them, leaves out what this node has already appended, and hands them to their group's journal. */
 import {
   checkReading,
-  DiskFullError,
   limits,
   sameValue,
   utcMonth,
@@ -12,51 +11,67 @@ import {
   type TimeUs,
 } from '../model/index.ts'
 import { decodeBatch } from './batch-codec/index.ts'
+import type { DiskWatch } from './disk-watch.ts'
 import type { DocumentWriter } from './document-writer.ts'
 import type { Ledger } from './ledger.ts'
 import { KeyedMutex } from './mutex.ts'
 import type { PolicyResolver } from './records/index.ts'
-import type { AppendOptions, AppendResult, StoreOptions } from './types.ts'
+import type { AppendOptions, AppendResult } from './types.ts'
 
-/** How long a look at the disk's free space holds. */
-const freeSpaceMs = 1_000
 /** How long a full queue is looked at again. */
 const roomMs = 5
 
 export class Intake {
   readonly #ledger: Ledger
   readonly #writer: DocumentWriter
-  readonly #freeBytes: StoreOptions['freeBytes']
+  readonly #disk: DiskWatch
   readonly #policy: () => Promise<PolicyResolver>
   readonly #locks = new KeyedMutex()
-  #full: DiskFullError | undefined
-  #lookedMs = -Infinity
+  readonly #entering = new Set<Promise<unknown>>()
 
-  constructor(
-    ledger: Ledger,
-    writer: DocumentWriter,
-    policy: () => Promise<PolicyResolver>,
-    freeBytes: StoreOptions['freeBytes'],
-  ) {
+  constructor(ledger: Ledger, writer: DocumentWriter, policy: () => Promise<PolicyResolver>, disk: DiskWatch) {
     this.#ledger = ledger
     this.#writer = writer
     this.#policy = policy
-    this.#freeBytes = freeBytes
+    this.#disk = disk
   }
 
-  async append(readings: readonly Reading[], { flush = false, signal }: AppendOptions = {}): Promise<AppendResult> {
+  async append(readings: readonly Reading[], options: AppendOptions = {}): Promise<AppendResult> {
+    const { promise: queued, resolve } = Promise.withResolvers<void>()
+    this.#entering.add(queued)
+    const entered = (): void => {
+      this.#entering.delete(queued)
+      resolve()
+    }
+    try {
+      return await this.#append(readings, options, entered)
+    } finally {
+      entered()
+    }
+  }
+
+  /** Resolves when every append called before now waits for its flush, or has ended. */
+  async entered(): Promise<void> {
+    await Promise.all(this.#entering)
+  }
+
+  async #append(
+    readings: readonly Reading[],
+    { flush = false, signal }: AppendOptions,
+    entered: () => void,
+  ): Promise<AppendResult> {
     for (const reading of readings) checkReading(reading)
-    await this.#checkDisk()
+    await this.#disk.check()
     while (this.#writer.queued >= limits.queuedReadings)
       await this.#ledger.options.clock.sleep(roomMs, signal ? { signal } : {})
     const policy = await this.#policy()
     const late = await this.#late(readings)
-    if (!late) return this.#write(policy, readings, 0, flush)
+    if (!late) return this.#write(policy, readings, 0, flush, entered)
     // One at a time: two appends of the same late reading must see each other.
     return this.#locks.run('late', async () => {
       await this.#writer.flush()
       const { fresh, duplicates } = await this.#withoutDuplicates(readings)
-      return this.#write(policy, fresh, duplicates, true)
+      return this.#write(policy, fresh, duplicates, true, entered)
     })
   }
 
@@ -65,6 +80,7 @@ export class Intake {
     readings: readonly Reading[],
     duplicates: number,
     flush: boolean,
+    entered: () => void,
   ): Promise<AppendResult> {
     const groups = new Map<GroupName, Reading[]>()
     for (const reading of readings) {
@@ -73,7 +89,9 @@ export class Intake {
       if (list === undefined) groups.set(group, [reading])
       else list.push(reading)
     }
-    await Promise.all([...groups].map(([group, list]) => this.#writer.append(group, policy.laneOf(group), list, flush)))
+    const written = [...groups].map(([group, list]) => this.#writer.append(group, policy.laneOf(group), list, flush))
+    entered()
+    await Promise.all(written)
     return { appended: readings.length, duplicates }
   }
 
@@ -136,21 +154,6 @@ export class Intake {
           }
     }
     return own
-  }
-
-  async #checkDisk(): Promise<void> {
-    const { clock } = this.#ledger.options
-    if (this.#freeBytes !== undefined && clock.monotonicMs() - this.#lookedMs >= freeSpaceMs) {
-      this.#lookedMs = clock.monotonicMs()
-      const free = await this.#freeBytes()
-      this.#full =
-        free >= limits.diskLowBytes
-          ? undefined
-          : new DiskFullError(
-              `the disk has ${Math.floor(free / 1_048_576)} MiB free; intake stops below ${limits.diskLowBytes / 1_048_576} MiB: make room, reads and backups go on`,
-            )
-    }
-    if (this.#full !== undefined) throw this.#full
   }
 }
 

@@ -187,6 +187,8 @@ function checkTotals(id: DocumentId, row: DocumentRow): void {
   const { bytes, records } = stateOf(id, row)
   if (bytes > limits.documentBytes)
     throw new RefusedError(`document ${id} would grow past ${limits.documentBytes} bytes`)
+  if (row.tips.length > limits.documentActors)
+    throw new RefusedError(`document ${id} would grow past ${limits.documentActors} actors`)
   // Each put may be a new key: an upper bound of the keys without opening the document, with room for rewrites.
   if (!id.startsWith('journal.') && records > 4 * limits.documentKeys)
     throw new RefusedError(`document ${id} would grow past ${4 * limits.documentKeys} puts`)

@@ -20,6 +20,7 @@ import {
 import { decodeBatch, summarizeBatch } from './batch-codec/index.ts'
 import { Database, type Operation } from './database.ts'
 import { DocumentWriter } from './document-writer.ts'
+import { DiskWatch } from './disk-watch.ts'
 import { Intake } from './intake.ts'
 import { keys, under } from './keys.ts'
 import { Ledger } from './ledger.ts'
@@ -76,18 +77,20 @@ export async function createStore(
 
 /**
  * Makes the store another site's: its documents stay, its members set and policy are left behind. For a node that joins
- * after it had founded a site of its own. The store must be closed.
+ * after it had founded a site of its own. With `keepPolicy` the policy stays too: for a new site that adopts the old one.
+ * The store must be closed.
  */
 export async function moveStore(
   options: StoreOptions,
-  to: { readonly site: SiteId; readonly members: readonly Uint8Array[] },
+  to: { readonly site: SiteId; readonly members: readonly Uint8Array[]; readonly keepPolicy?: boolean },
 ): Promise<Store> {
   const database = await Database.open(options.engine)
   try {
     const operations: Operation[] = []
-    for (const prefix of ['m', `c\0${policyId}`])
+    const left = to.keepPolicy === true ? ['m'] : ['m', `c\0${policyId}`]
+    for (const prefix of left)
       for await (const key of database.keys(under(prefix))) operations.push({ type: 'del', key })
-    operations.push({ type: 'del', key: keys.document(policyId) })
+    if (to.keepPolicy !== true) operations.push({ type: 'del', key: keys.document(policyId) })
     await database.write([...operations, ...(await foundingOperations(to))])
     return await assemble(database, options, to.site)
   } catch (error) {
@@ -155,8 +158,9 @@ async function assemble(database: Database, options: StoreOptions, site: SiteId)
     log,
   })
   const policy = cachedPolicy(ledger, records)
-  const intake = new Intake(ledger, writer, policy, options.freeBytes)
-  return new LevelStore({ database, members, ledger, writer, records, policy, intake, site })
+  const disk = new DiskWatch(clock, options.freeBytes)
+  const intake = new Intake(ledger, writer, policy, disk)
+  return new LevelStore({ database, members, ledger, writer, records, policy, disk, intake, site })
 }
 
 async function* memberEntries(database: Database): AsyncIterable<readonly [string, Uint8Array]> {
@@ -193,6 +197,7 @@ interface Parts {
   readonly writer: DocumentWriter
   readonly records: Records
   readonly policy: () => Promise<PolicyResolver>
+  readonly disk: DiskWatch
   readonly intake: Intake
   readonly site: SiteId
 }
@@ -244,7 +249,10 @@ class LevelStore implements Store {
     return this.#parts.intake.append(readings, options)
   }
 
-  flush: Store['flush'] = () => this.#parts.writer.flush()
+  flush: Store['flush'] = async () => {
+    await this.#parts.intake.entered()
+    await this.#parts.writer.flush()
+  }
 
   amend: Store['amend'] = async (request) => {
     this.#writable()
@@ -300,6 +308,11 @@ class LevelStore implements Store {
     await this.#parts.records.setCatalog(change)
   }
 
+  fieldTypes: Store['fieldTypes'] = async (sensor) => {
+    await using snapshot = await this.#snapshot()
+    return await this.#parts.records.fieldTypes(snapshot, sensor)
+  }
+
   importMark: Store['importMark'] = async (mark) => {
     try {
       const stored = await this.#parts.database.get(keys.imported(mark))
@@ -324,9 +337,15 @@ class LevelStore implements Store {
 
   snapshot: Store['snapshot'] = () => this.#snapshot()
 
-  receive: Store['receive'] = (changes, from) => receiveChanges(this.#parts.ledger, changes, from)
+  receive: Store['receive'] = async (changes, from) => {
+    await this.#parts.disk.check()
+    return receiveChanges(this.#parts.ledger, changes, from)
+  }
 
-  receiveSealed: Store['receiveSealed'] = (seal, part, from) => receiveSealed(this.#parts.ledger, seal, part, from)
+  receiveSealed: Store['receiveSealed'] = async (seal, part, from) => {
+    await this.#parts.disk.check()
+    return receiveSealed(this.#parts.ledger, seal, part, from)
+  }
 
   onChange: Store['onChange'] = (listener) => this.#parts.ledger.onChange(listener)
 

@@ -371,7 +371,8 @@ export interface Store extends AsyncDisposable {
 
   /**
    * Appends readings. Resolves when they are durable: after the lane's flush interval, or `limits.flushReadings`
-   * waiting readings, or at once with `flush`. All or nothing per group. Waits while `limits.queuedReadings` wait.
+   * waiting readings, or at once with `flush`. What fits one flush (`limits.batchReadings`, `limits.flushBytes`) of one group
+   * is written whole or not at all. Waits while `limits.queuedReadings` wait.
    */
   append(readings: readonly Reading[], options?: AppendOptions): Promise<AppendResult>
   /** Writes what waits, at once. */
@@ -392,6 +393,8 @@ export interface Store extends AsyncDisposable {
   policy(): Promise<Policy>
   setPolicy(change: PolicyChange): Promise<void>
   setCatalog(change: CatalogChange): Promise<void>
+  /** Types that the catalog sets for fields of a sensor. */
+  fieldTypes(sensor: SensorId): Promise<Readonly<Record<string, ValueType>>>
   /** Remembered keys of whole files that were imported (`mark` = hash of content and mapping). */
   importMark(mark: string): Promise<{ readonly at: TimeUs } | undefined>
   setImportMark(mark: string): Promise<void>
@@ -407,7 +410,7 @@ export interface Store extends AsyncDisposable {
    * kept and not asked for again. `part` fetches one part by index.
    */
   receiveSealed(seal: SignedSeal, part: (index: number) => Promise<Uint8Array>, from: NodeId): Promise<ReceiveResult>
-  /** Called once when a write to disk failed: nothing is acknowledged until the store was opened again. */
+  /** Called once when writing to disk failed for good: nothing more is acknowledged until the store was opened again. */
   onFailure(listener: (error: Error) => void): () => void
   /** Called after each durable change, in order. */
   onChange(listener: (change: StoreChange) => void): () => void

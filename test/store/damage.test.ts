@@ -279,6 +279,21 @@ describe('a damaged store', () => {
     await store.close()
   })
 
+  it('does not remember a summary that lacks what was damaged when it was made', async () => {
+    const [a] = source as [TestNode]
+    const { node } = await openDamaged('meta-that-is-not-there', 0)
+    const { store, options } = node
+    await copyAll(a, node)
+    for (const key of await memoryKeys(options.engine, 'c'))
+      if (key.includes('journal.')) await flipBit(options.engine, key, 99)
+    const whole = await Array.fromAsync(a.store.sensors())
+    assert.notDeepEqual(await Array.fromAsync(store.sensors()), whole)
+    assert.equal((await store.damage()).length, 1)
+    await copyAll(a, node)
+    assert.deepEqual(await Array.fromAsync(store.sensors()), whole)
+    await store.close()
+  })
+
   it('keeps what only it has of a damaged document: undamaged changes that connect to the refill', async () => {
     for (const letter of ['c', 'd']) {
       const [a, b] = (await openTestSite(2)) as [TestNode, TestNode]

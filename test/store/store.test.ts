@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { parseFieldName, parseSensorId, usPerDay } from '../../src/model/index.ts'
+import { DiskFullError, limits, parseFieldName, parseSensorId, parseSensorPattern, usPerDay } from '../../src/model/index.ts'
 import { openStore } from '../../src/store/index.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 import { copyAll, openTestSite, reading, type TestNode } from '../support/store.ts'
 
 const t0 = 1_700_000_000_000_000
@@ -88,6 +89,40 @@ describe('store', () => {
       assert.equal((await collect(c.store.query({ onlyConflicts: true }))).length, 1)
       await close([a, b, c])
     }
+  })
+
+  it('flushes appends that were called before, however far they have got', async () => {
+    const [node] = (await openTestSite(1)) as [TestNode]
+    const appended = node.store.append([reading('s', t0, { a: 1 })])
+    await node.store.flush()
+    assert.equal((await collect(node.store.query())).length, 1)
+    await appended
+    await close([node])
+  })
+
+  it('takes nothing more from peers below the low-water mark of the disk, and goes on when there is room', async () => {
+    let free = 0
+    const clock = new ManualClock(t0)
+    const [a] = (await openTestSite(1)) as [TestNode]
+    await a.store.append([reading('s', t0, { a: 1 })], { flush: true })
+    const [b] = (await openTestSite(1, { clock, store: { freeBytes: async () => free } })) as [TestNode]
+    await assert.rejects(copyAll(a, b), DiskFullError)
+    await a.store.sealOpen()
+    await assert.rejects(copyAll(a, b), DiskFullError)
+    free = 2 * limits.diskLowBytes
+    clock.advance(1_000)
+    await copyAll(a, b)
+    assert.equal(await a.store.digest(), await b.store.digest())
+    await close([a, b])
+  })
+
+  it('tells the types that the catalog sets for a sensor', async () => {
+    const [node] = (await openTestSite(1)) as [TestNode]
+    await node.store.setCatalog({ pattern: parseSensorPattern('a/**'), types: { n: 'int', open: 'bool' } })
+    await node.store.setCatalog({ pattern: parseSensorPattern('a/b'), types: { n: 'string' } })
+    assert.deepEqual({ ...(await node.store.fieldTypes(parseSensorId('a/b'))) }, { n: 'string', open: 'bool' })
+    assert.deepEqual({ ...(await node.store.fieldTypes(parseSensorId('b'))) }, {})
+    await close([node])
   })
 
   it('merges corrections made apart and loses none', async () => {

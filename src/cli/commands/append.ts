@@ -77,10 +77,10 @@ function readingOf(
 }
 
 async function appendLines(context: Context, zone: string | undefined): Promise<ExitCode> {
-  const { output, signal } = context
+  const { output, signal, surroundings } = context
   await using client: NodeClient = await context.client()
   const faults = new FaultList(output, 'standard input')
-  const total = await appendStream(process.stdin, {
+  const total = await appendStream(surroundings.stdin as AsyncIterable<Uint8Array>, {
     client,
     clock: systemClock,
     signal,

@@ -83,12 +83,15 @@ function vaultOptions(command: Command): Command {
 }
 
 /** The secret of a vault; none for one that is not encrypted. Throws `NotFoundError` before it asks if there is no vault. */
-async function secretOf({ vault, passphraseFile, recoveryPhraseFile }: VaultOptions): Promise<BackupSecret> {
+async function secretOf(
+  { surroundings }: Context,
+  { vault, passphraseFile, recoveryPhraseFile }: VaultOptions,
+): Promise<BackupSecret> {
   if (!(await isEncrypted(resolve(vault)))) return {}
-  const phrase = recoveryPhrase(recoveryPhraseFile)
+  const phrase = recoveryPhrase(surroundings, recoveryPhraseFile)
   if (phrase !== undefined) return { recoveryPhrase: phrase }
   const file = passphraseFile === undefined ? {} : { file: passphraseFile }
-  return { passphrase: await passphrase({ purpose: `the vault ${resolve(vault)}`, ...file }) }
+  return { passphrase: await passphrase(surroundings, { purpose: `the vault ${resolve(vault)}`, ...file }) }
 }
 
 async function createBackup(context: Context, options: CreateOptions): Promise<void> {
@@ -97,7 +100,7 @@ async function createBackup(context: Context, options: CreateOptions): Promise<v
   const kind = options.full === true ? 'full' : options.incremental === true ? 'incremental' : undefined
   const input: BackupCreateInput = {
     vault: resolve(options.vault),
-    secret: await secretOf(options),
+    secret: await secretOf(context, options),
     ...(kind === undefined ? {} : { kind }),
   }
   let bar: Progress | undefined
@@ -122,8 +125,9 @@ async function createBackup(context: Context, options: CreateOptions): Promise<v
   }
 }
 
-async function listBackups({ output }: Context, options: VaultOptions): Promise<ExitCode> {
-  const { backups, unreadable } = await listVault(resolve(options.vault), await secretOf(options))
+async function listBackups(context: Context, options: VaultOptions): Promise<ExitCode> {
+  const { output } = context
+  const { backups, unreadable } = await listVault(resolve(options.vault), await secretOf(context, options))
   for (const { file, what } of unreadable) output.error(`${file} ${what}`)
   if (output.json) for (const backup of backups) await output.object(infoJson(backup))
   else if (backups.length === 0) output.note('the vault holds no backup yet: hedgerow backup create')
@@ -156,8 +160,9 @@ async function listBackups({ output }: Context, options: VaultOptions): Promise<
   return unreadable.length === 0 ? exitCodes.ok : exitCodes.partial
 }
 
-async function verifyBackups({ output, signal }: Context, options: VaultOptions): Promise<ExitCode> {
-  const secret = await secretOf(options)
+async function verifyBackups(context: Context, options: VaultOptions): Promise<ExitCode> {
+  const { output, signal } = context
+  const secret = await secretOf(context, options)
   const progress = lateProgress(output, 'verify')
   const report = await verifyVault(resolve(options.vault), secret, {
     signal,
@@ -185,11 +190,12 @@ async function verifyBackups({ output, signal }: Context, options: VaultOptions)
   return ok ? exitCodes.ok : exitCodes.failed
 }
 
-async function restoreBackup({ output, signal }: Context, options: RestoreOptions): Promise<void> {
+async function restoreBackup(context: Context, options: RestoreOptions): Promise<void> {
+  const { output, signal } = context
   const { to, asOf, newSite, name } = options
   if (name !== undefined && newSite === undefined) throw new UsageError('--name goes with --new-site')
   const dir = resolve(to)
-  const secret = await secretOf(options)
+  const secret = await secretOf(context, options)
   const progress = lateProgress(output, 'restore')
   const { backup, others } = await restoreFrom(resolve(options.vault), secret, {
     to: dir,

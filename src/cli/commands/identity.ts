@@ -57,9 +57,9 @@ async function show({ output, client: open, signal }: Context): Promise<void> {
 async function exportTo(context: Context, options: PassphraseOptions, file: string): Promise<void> {
   const { output, signal } = context
   const dir = context.dir()
-  if (existsSync(file) && !(await confirmed(`${file} exists. Replace it?`, context.yes)))
+  if (existsSync(file) && !(await confirmed(context.surroundings, `${file} exists. Replace it?`, context.yes)))
     throw new NotAllowedError(`${file} was left as it is`)
-  const secret = await passphrase({
+  const secret = await passphrase(context.surroundings, {
     purpose: 'the exported identity',
     confirm: true,
     ...(options.passphraseFile === undefined ? {} : { file: options.passphraseFile }),
@@ -74,7 +74,7 @@ async function exportTo(context: Context, options: PassphraseOptions, file: stri
 async function importFrom(context: Context, options: PassphraseOptions, file: string): Promise<void> {
   const { output } = context
   const text = await readExport(file)
-  const secret = await passphrase({
+  const secret = await passphrase(context.surroundings, {
     purpose: 'the exported identity',
     ...(options.passphraseFile === undefined ? {} : { file: options.passphraseFile }),
   })

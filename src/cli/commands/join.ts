@@ -4,6 +4,7 @@ import { systemClock, systemRandom, UsageError } from '../../model/index.ts'
 import { action, examples, type Runner } from '../command.ts'
 import type { Context } from '../context.ts'
 import { createLog } from '../log.ts'
+import type { Surroundings } from '../surroundings.ts'
 
 export function addJoin(root: Command, runner: Runner): void {
   const command = root
@@ -20,7 +21,7 @@ const codeChars = 4_096
 
 async function join(context: Context, { name }: { readonly name?: string }, given: string | undefined): Promise<void> {
   const { output, signal } = context
-  const code = given ?? (await readCode())
+  const code = given ?? (await readCode(context.surroundings))
   const log = createLog(output)
   const result = await joinDirectory(context.newDir(), code, {
     clock: systemClock,
@@ -42,12 +43,12 @@ async function join(context: Context, { name }: { readonly name?: string }, give
   )
 }
 
-async function readCode(): Promise<string> {
-  if (process.stdin.isTTY) process.stderr.write('Code: ')
+async function readCode({ stdin, stderr }: Surroundings): Promise<string> {
+  if (stdin.isTTY === true) stderr.write('Code: ')
   let text = ''
-  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+  for await (const chunk of stdin as AsyncIterable<Buffer>) {
     text += chunk.toString('utf8')
-    if (text.length > codeChars || (process.stdin.isTTY && text.includes('\n'))) break
+    if (text.length > codeChars || (stdin.isTTY === true && text.includes('\n'))) break
   }
   const code = text.trim()
   if (code === '') throw new UsageError('no code: name it, or send it on standard input (hedgerow invite makes one)')

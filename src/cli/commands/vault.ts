@@ -26,14 +26,14 @@ export function addVault(root: Command, runner: Runner): void {
   examples(command, 'hedgerow vault init /media/usb/hedgerow')
 }
 
-async function init({ output }: Context, { unencrypted, passphraseFile }: InitOptions, dir: string): Promise<void> {
+async function init({ output, surroundings }: Context, { unencrypted, passphraseFile }: InitOptions, dir: string): Promise<void> {
   const vault = resolve(dir)
   const { recoveryPhrase } = await initVaultAt(
     vault,
     unencrypted === true
       ? { unencrypted }
       : {
-          passphrase: await passphrase({
+          passphrase: await passphrase(surroundings, {
             purpose: `the vault ${vault}`,
             confirm: true,
             ...(passphraseFile === undefined ? {} : { file: passphraseFile }),

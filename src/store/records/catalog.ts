@@ -23,6 +23,8 @@ const types: readonly ValueType[] = ['float', 'int', 'bool', 'string']
 export interface Catalog {
   unitOf(sensor: SensorId, field: FieldName): string | undefined
   typeOf(sensor: SensorId, field: FieldName): ValueType | undefined
+  /** The types that are set for fields of a sensor. */
+  typesOf(sensor: SensorId): Readonly<Record<string, ValueType>>
   placeOf(sensor: SensorId): string | undefined
   labelOf(sensor: SensorId): string | undefined
 }
@@ -68,6 +70,13 @@ function readCatalog(content: SharedContent): Catalog {
   return {
     unitOf: (sensor, field) => tables.get(`unit|${field}`)?.get(sensor),
     typeOf: (sensor, field) => types.find((type) => type === tables.get(`type|${field}`)?.get(sensor)),
+    typesOf: (sensor) => {
+      const set = [...tables].flatMap(([name, table]): [string, ValueType][] => {
+        const type = name.startsWith('type|') ? types.find((known) => known === table.get(sensor)) : undefined
+        return type === undefined ? [] : [[name.slice('type|'.length), type]]
+      })
+      return Object.fromEntries(set)
+    },
     placeOf: (sensor) => tables.get('place')?.get(sensor),
     labelOf: (sensor) => tables.get('label')?.get(sensor),
   }

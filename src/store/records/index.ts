@@ -13,6 +13,7 @@ import {
   type SensorId,
   type SensorPattern,
   type TimeUs,
+  type ValueType,
 } from '../../model/index.ts'
 import type { Documents, DocumentsSnapshot, SharedContent } from '../documents.ts'
 import type {
@@ -26,7 +27,7 @@ import type {
   SensorSummary,
   StoreLog,
 } from '../types.ts'
-import { catalogPuts } from './catalog.ts'
+import { catalogOf, catalogPuts } from './catalog.ts'
 import { codecReader } from './codec-reader.ts'
 import { DamageLog } from './damage-log.ts'
 import { amendRecord, removeRecord, resolveField, type EditContext } from './edits.ts'
@@ -62,6 +63,8 @@ export interface Records {
   content(snapshot: DocumentsSnapshot, options?: { readonly signal?: AbortSignal }): Promise<string>
   /** Compiled, and the same object as long as the policy document does not change. */
   policy(snapshot: DocumentsSnapshot): Promise<PolicyResolver>
+  /** Types that the catalog sets for fields of a sensor. */
+  fieldTypes(snapshot: DocumentsSnapshot, sensor: SensorId): Promise<Readonly<Record<string, ValueType>>>
 
   amend(request: AmendRequest): Promise<RecordView>
   remove(request: RemoveRequest): Promise<RecordView>
@@ -130,6 +133,9 @@ export function createRecords(options: {
     },
     async policy(snapshot) {
       return policyOf(await snapshot.shared(policyId))
+    },
+    async fieldTypes(snapshot, sensor) {
+      return catalogOf(await snapshot.shared(catalogId)).typesOf(sensor)
     },
     amend: async (request) => amendRecord(editor(), request),
     remove: async (request) => removeRecord(editor(), request),

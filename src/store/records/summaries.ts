@@ -126,8 +126,18 @@ async function monthSummaries(
   const options = { from: plan.from, to: plan.to, sensors: rest.sensors, target: windowReadings }
   for await (const records of scanMonth(source, rest, options))
     for (const record of records) addRecord(summaries.get(record.sensor) as MonthSummary, record, source)
-  for (const sensor of missing) cache.set(keys.get(sensor) as string, summaries.get(sensor) as MonthSummary)
+  const damaged = await sensorsOfDamage(source, rest)
+  for (const sensor of missing)
+    if (!damaged.has(sensor)) cache.set(keys.get(sensor) as string, summaries.get(sensor) as MonthSummary)
   return summaries
+}
+
+/** Sensors of which a document was found damaged on the way and read as absent: what lacks it must not be remembered. */
+async function sensorsOfDamage({ snapshot }: ScanSource, plan: MonthPlan): Promise<Set<SensorId>> {
+  const damaged = new Set<SensorId>()
+  const documents = [...plan.rows.map(({ sensor, document }) => ({ sensor, id: document })), ...plan.amendments]
+  for (const { sensor, id } of documents) if ((await snapshot.state(id)) === undefined) damaged.add(sensor)
+  return damaged
 }
 
 /** Names what a month of a sensor is made of: documents with counts and heads, and the policy it is read under. */
