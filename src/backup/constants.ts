@@ -34,6 +34,6 @@ export const backupLimits = {
 /**
  * Work of one guess at a passphrase: scrypt (RFC 7914), OWASP's recommendation of 2023; 128 · N · r = 128 MiB of memory.
  */
-export const scryptCost = { N: 2 ** 17, r: 8, p: 1 } as const
+export const scryptCost = { N: 131_072, r: 8, p: 1 } as const
 /** What a key slot may ask for at most, so that a forged one cannot exhaust the memory: 1 GiB. */
-export const scryptMost = { N: 2 ** 20, r: 8, p: 4 } as const
+export const scryptMost = { N: 1_048_576, r: 8, p: 4 } as const

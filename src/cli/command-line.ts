@@ -31,7 +31,7 @@ export async function runCommandLine(argv: readonly string[], surroundings: Surr
     if (!(error instanceof CommanderError)) report(error, told)
     // Without --json, commander has said what is wrong with the command line itself.
     else if (json && exitCode !== exitCodes.ok)
-      told.errorObject({ error: { code: 'USAGE', message: error.message.replace(/^error: /, '') } })
+      told.errorObject({ error: { code: 'USAGE', message: usageText(error) } })
   }
   return exitCode
 }
@@ -44,4 +44,8 @@ function report(error: unknown, output: Output): void {
   // A fault of ours needs its place; a condition we know is said in full by its message.
   if (!known && error instanceof Error && (error as NodeJS.ErrnoException).syscall === undefined)
     output.trace(error.stack ?? '')
+}
+
+function usageText({ code, message }: CommanderError): string {
+  return code === 'commander.help' ? 'a command is missing: see hedgerow --help' : message.replace(/^error: /, '')
 }

@@ -90,9 +90,10 @@ export function nodeOperations(parts: AnswerParts): Operations {
   }
 }
 
-/** A record as it travels, its token worked out or left away. */
-function plain({ sensor, time, fields, ...rest }: RecordView, seen?: string): RecordView {
-  return { sensor, time, fields, seen: seen ?? (rest as RecordView).seen }
+/** A record as it travels, its token worked out or left away: asking for it costs more than the rest. */
+function plain(record: RecordView, seen: string = record.seen): RecordView {
+  const { sensor, time, fields } = record
+  return { sensor, time, fields, seen }
 }
 
 /** Types that the catalog sets, for a store that tells them. */

@@ -2,7 +2,8 @@
  * From a connection to an admitted session: says or answers hello, refuses and closes, and gives strangers a short time.
  * Two connections of one pair (both dialled at once) end as one session: the first hello that succeeds begins it.
  */
-import { NetworkError, NotAllowedError, type DocumentId, type NodeId } from '../model/index.ts'
+import { NetworkError, NotAllowedError, type DocumentId, type NodeId, type RunId } from '../model/index.ts'
+import { PassedOnError } from './blame.ts'
 import { peerLimits } from './constants.ts'
 import { reasonOf, type PeerContext } from './context.ts'
 import { answerHello, greet, NotAdmittedError } from './hello.ts'
@@ -25,6 +26,8 @@ interface Connection {
   /** Settles with the hello that is under way from our side. */
   greeting: Promise<void> | undefined
   joining: boolean
+  /** Known once it was let in. */
+  run: RunId | undefined
   readonly abort: AbortController
 }
 
@@ -58,6 +61,7 @@ export class Connections {
       admitted: false,
       greeting: undefined,
       joining: false,
+      run: undefined,
       abort: new AbortController(),
     }
     this.#connections.set(node, connection)
@@ -101,6 +105,7 @@ export class Connections {
     const connection = this.#connections.get(from)
     if (connection === undefined) throw new NetworkError(`${from} is not connected`)
     yield* answerHello(this.#context, from, this.#events.addresses(), incoming, {
+      isLeftAlone: ({ run }) => this.#refusals.isLeftAlone(from, run),
       onAccepted: (hello) => this.#accept(connection, hello),
       onReady: () => this.#admit(connection, from),
       onRefused: (error) => this.#refuse(from, error),
@@ -118,10 +123,11 @@ export class Connections {
     }
   }
 
-  /** A document from a node was refused. Too many: it is disconnected and left alone for a while. */
+  /** A document from a node was refused. Too many by its own fault: it is disconnected and left alone for a while. */
   misbehaved(node: NodeId, id: DocumentId, error: Error): void {
     this.#context.log('warn', 'a document from a peer was refused', { node, document: id, reason: error.message })
-    if (!this.#refusals.count(node, id)) return
+    if (error instanceof PassedOnError || !this.#refusals.count(node, id)) return
+    this.#refusals.leaveAlone(node, this.#connections.get(node)?.run)
     this.#events.onRefused(node, 'its bytes were refused again and again')
     this.disconnect(node, error)
   }
@@ -134,6 +140,7 @@ export class Connections {
   #accept(connection: Connection, hello: Hello): void {
     if (this.#connections.get(hello.node) !== connection)
       throw new NetworkError(`the connection with ${hello.node} ended during its hello`)
+    connection.run = hello.run
     this.#events.onAccepted(hello)
   }
 

@@ -1,3 +1,5 @@
+import { limits } from '../model/index.ts'
+
 /** Every limit and interval of the peer part, with its unit and its reason. */
 export const peerLimits = {
   /** Version of all protocols below `/hedgerow/…/1`. */
@@ -58,8 +60,8 @@ export const peerLimits = {
   pullIdleMs: 20_000,
   /** Bytes of one piece of a document in transfer. */
   pieceBytes: 262_144,
-  /** Changes in one transfer: twice the most that a document may have. */
-  changesPerTransfer: 131_072,
+  /** Changes in one transfer: as many as a multi-writer document may have (one put each); a journal has fewer. */
+  changesPerTransfer: 4 * limits.documentKeys,
 
   /** Gossip carries the changes themselves up to this many bytes, else only their tips. */
   gossipInlineBytes: 65_536,
@@ -72,6 +74,8 @@ export const peerLimits = {
   /** Documents refused within `refusalWindowMs` after which a peer is disconnected and left alone for the longest pause. */
   refusals: 5,
   refusalWindowMs: 60_000,
+  /** Nor is it let in for this long, ms, unless it was started anew. */
+  leftAloneMs: 60_000,
   /** A node that keeps being refused is logged once in this time, ms; nodes remembered for that. */
   refusalLogMs: 60_000,
   refusedNodes: 1_000,
@@ -82,6 +86,8 @@ export const peerLimits = {
   dials: 8,
   dialMs: 10_000,
   dialTargets: 1_024,
+  /** Nodes to dial beyond these that are not known as members: a node that has just joined, or ids somebody made up. */
+  dialStrangers: 64,
   /** A connection that ends sooner, ms, counts as a failed attempt. */
   shortSessionMs: 10_000,
   /** Addresses kept per node. */

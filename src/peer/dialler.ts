@@ -5,6 +5,7 @@
 import type { NodeId } from '../model/index.ts'
 import { peerLimits } from './constants.ts'
 import { deadline, reasonOf, type PeerContext } from './context.ts'
+import { usableAddresses } from './usable-addresses.ts'
 
 export interface DiallerHooks {
   /** Says hello on a new or existing connection; resolves when admitted, throws when not. */
@@ -12,6 +13,8 @@ export interface DiallerHooks {
   readonly isConnected: (node: NodeId) => boolean
   /** Revoked nodes and ourselves are never dialled. */
   readonly isUnwanted: (node: NodeId) => boolean
+  /** Of the site, as far as is known here. Others have a small share of the targets and dials. */
+  readonly isMember: (node: NodeId) => boolean
 }
 
 interface Target {
@@ -19,6 +22,8 @@ interface Target {
   /** Unknown for a static address without `/p2p/…` until it was dialled. */
   node: NodeId | undefined
   addresses: string[]
+  /** The address that last led to the node: always the first, whatever others say. */
+  worked: string | undefined
   attempts: number
   busy: boolean
   /** Earliest next attempt, by the monotonic clock. */
@@ -56,7 +61,9 @@ export class Dialler {
   /** An address that was configured: dialled for ever, with or without the node's id in it. */
   addStatic(address: string): void {
     const node = nodeIn(address)
-    this.#add(node ?? address, node, [address], true)
+    // One that cannot be read fails by itself, and says so, without harm to what else is known of the node.
+    const known = usableAddresses(node, [address]).length > 0 ? node : undefined
+    this.#add(known ?? address, known, [address], true)
   }
 
   /** Addresses of a node, from wherever. `fresh`: it has just announced itself, so it is tried at once. */
@@ -68,6 +75,22 @@ export class Dialler {
     // A little apart, since the other side hears of us at the same moment.
     target.dueMs = Math.min(target.dueMs, this.#nowMs() + 200 * this.#context.random.uniform())
     this.#schedule()
+  }
+
+  /** Addresses of an earlier run, as `addresses` gave them: the first is the one that worked. */
+  addRemembered(node: NodeId, addresses: readonly string[]): void {
+    this.#add(node, node, addresses, false)
+    const [first] = addresses
+    if (first !== undefined) this.worked(node, first)
+  }
+
+  /** We reached the node at this address: it stays and is the first of the node's. */
+  worked(node: NodeId, address: string): void {
+    const [usable] = usableAddresses(node, [nodeIn(address) === undefined ? `${address}/p2p/${node}` : address])
+    const target = this.#targets.get(node)
+    if (usable === undefined || target === undefined) return
+    target.worked = usable
+    target.addresses = merged(target, [])
   }
 
   addresses(node: NodeId): readonly string[] {
@@ -113,18 +136,18 @@ export class Dialler {
 
   #add(key: string, node: NodeId | undefined, addresses: readonly string[], fixed: boolean): Target | undefined {
     if (node !== undefined && this.#hooks.isUnwanted(node)) return undefined
+    const usable = node === undefined ? addresses : usableAddresses(node, addresses)
     const known = this.#targets.get(key)
     if (known !== undefined) {
-      // Newest first; the oldest are forgotten.
-      known.addresses = [...new Set([...addresses, ...known.addresses])].slice(0, peerLimits.targetAddresses)
+      known.addresses = merged(known, usable)
       return known
     }
-    if (this.#targets.size >= peerLimits.dialTargets && !this.#makeRoom()) return undefined
-    const kept = addresses.slice(0, peerLimits.targetAddresses)
+    if (usable.length === 0 || !this.#hasRoom(!fixed && this.#isStranger(node))) return undefined
     const target: Target = {
       key,
       node,
-      addresses: kept,
+      addresses: usable.slice(0, peerLimits.targetAddresses),
+      worked: undefined,
       attempts: 0,
       busy: false,
       dueMs: this.#nowMs(),
@@ -137,9 +160,20 @@ export class Dialler {
     return target
   }
 
-  /** Forgets the node that failed most, if any did. */
-  #makeRoom(): boolean {
-    const worst = [...this.#targets.values()]
+  #isStranger(node: NodeId | undefined): boolean {
+    return node !== undefined && !this.#hooks.isMember(node)
+  }
+
+  /**
+   * Whether there is room for one more; else the one that failed most is forgotten, if any did. Those that are not known
+   * as members have a share of their own, so that ids somebody made up take no member's place.
+   */
+  #hasRoom(stranger: boolean): boolean {
+    const rivals = [...this.#targets.values()].filter(
+      ({ fixed, node }) => (!fixed && this.#isStranger(node)) === stranger,
+    )
+    if (rivals.length < (stranger ? peerLimits.dialStrangers : peerLimits.dialTargets)) return true
+    const worst = rivals
       .filter(({ fixed, busy, attempts }) => !fixed && !busy && attempts > 0)
       .reduce<Target | undefined>(
         (most, target) => (target.attempts > (most?.attempts ?? 0) ? target : most),
@@ -169,7 +203,7 @@ export class Dialler {
     for (const target of this.#targets.values()) {
       if (!this.#isIdle(target)) continue
       if (target.dueMs > now) next = Math.min(next, target.dueMs)
-      else if (this.#dialling < peerLimits.dials) this.#begin(target)
+      else if (this.#dialling < this.#dialsFor(target)) this.#begin(target)
     }
     if (next >= this.#timerDueMs) return
     this.#timerDueMs = next
@@ -177,6 +211,10 @@ export class Dialler {
       if (this.#timerDueMs === next) this.#timerDueMs = Infinity
       this.#schedule()
     }, next - now)
+  }
+
+  #dialsFor({ fixed, node }: Target): number {
+    return !fixed && this.#isStranger(node) ? peerLimits.dials / 2 : peerLimits.dials
   }
 
   #begin(target: Target): void {
@@ -212,6 +250,12 @@ export class Dialler {
       target.dueMs = Math.max(target.dueMs, this.#nowMs() + this.#pause(target))
     }
   }
+}
+
+/** The one that worked, then the newest; the oldest are forgotten. */
+function merged({ worked, addresses }: Target, more: readonly string[]): string[] {
+  const first = worked === undefined ? [] : [worked]
+  return [...new Set([...first, ...more, ...addresses])].slice(0, peerLimits.targetAddresses)
 }
 
 /** The node id at the end of a multiaddr. */

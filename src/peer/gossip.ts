@@ -51,7 +51,7 @@ export class Gossip {
 
   #subscribe(group: string): void {
     const topic = this.#topic(group)
-    if (this.#topics.has(topic) || this.#topics.size > peerLimits.gossipTopics) return
+    if (this.#topics.has(topic) || this.#topics.size >= peerLimits.gossipTopics) return
     this.#topics.set(
       topic,
       this.#context.network.subscribe(topic, (data, from) => this.#take(data, from)),

@@ -102,6 +102,8 @@ export async function* answerHello(
   addresses: readonly string[],
   incoming: AsyncIterable<Uint8Array>,
   events: {
+    /** The node misbehaved in this very run: it is told to come back later. */
+    readonly isLeftAlone: (hello: Hello) => boolean
     readonly onAccepted: (hello: Hello) => void
     readonly onReady: () => void
     readonly onRefused: (error: NotAdmittedError) => void
@@ -115,6 +117,7 @@ export async function* answerHello(
     if (first.kind === 'refused') throw new NotAdmittedError(from, 'version', 'it speaks another version')
     if (first.kind !== 'hello') throw new RefusedError(`${from} did not begin with hello`)
     await admission(store.members, first, from, clock.nowUs())
+    if (events.isLeftAlone(first)) throw new NotAdmittedError(from, 'busy', 'it is left alone for what it sent before')
     hello = first
   } catch (error) {
     if (!(error instanceof NotAdmittedError)) throw error

@@ -21,6 +21,7 @@ import { closeOnAbort, Mailbox } from './mailbox.ts'
 import { entryPages } from './members-exchange.ts'
 import { decodeJoin, encodeJoin } from './messages.ts'
 import type { Network } from './network/types.ts'
+import { usableAddresses } from './usable-addresses.ts'
 
 export interface Redeemed {
   /** The members set of the site, the new certificate in it. */
@@ -50,7 +51,7 @@ export async function redeemInvite({ network, invite, name: given, signal }: Red
   const name = given.normalize('NFC')
   if (name.length === 0 || name.length > limits.nameChars)
     throw new InvalidInputError(`a gateway's name has 1 to ${limits.nameChars} characters, not ${name.length}`)
-  const node = await network.connect(invite.addresses, { signal })
+  const node = await network.connect(usableAddresses(invite.inviter, invite.addresses), { signal })
   if (node !== invite.inviter)
     throw new RefusedError(`${node} answers at the addresses of the invite, not ${invite.inviter} who made it`)
   const outgoing = new Mailbox<Uint8Array>(1)

@@ -6,6 +6,7 @@ import { parseNodeId, type NodeId, type TimeUs } from '../model/index.ts'
 import type { SideTable, Store } from '../store/index.ts'
 import { peerLimits } from './constants.ts'
 import type { Amount } from './tips.ts'
+import { usableAddresses } from './usable-addresses.ts'
 
 /** As stored under `peer/addr/<node>`. */
 const addressPrefix = 'peer/addr/'
@@ -26,7 +27,7 @@ export interface Seen {
 
 /** Remembers where a node can be reached: it is dialled at the next start. */
 export async function rememberAddresses(store: Store, node: NodeId, addresses: readonly string[]): Promise<void> {
-  const kept = addresses.filter(isAddress).slice(0, peerLimits.targetAddresses)
+  const kept = usableAddresses(node, addresses).slice(0, peerLimits.targetAddresses)
   if (kept.length > 0) await store.side.put(addressPrefix + node, kept, { lazy: true })
 }
 

@@ -3,7 +3,7 @@
  * fields are in message-types.ts. Ids and hashes that are hex in memory travel as bytes. docs/protocol.md describes the same, for people.
  */
 import { encode } from 'cborg'
-import { limits, type SiteId } from '../model/index.ts'
+import { limits, type NodeId, type SiteId } from '../model/index.ts'
 import type { DocumentState, SignedTip, Tip } from '../store/index.ts'
 import { peerLimits } from './constants.ts'
 import {
@@ -20,6 +20,7 @@ import {
 } from './message-types.ts'
 import { networkLimits } from './network/types.ts'
 import * as check from './shape.ts'
+import { usableAddresses } from './usable-addresses.ts'
 
 export type * from './message-types.ts'
 
@@ -145,13 +146,14 @@ export function decodeHello(bytes: Uint8Array): HelloMessage {
   if (name !== 'hello') return refuse('hello', 'another message was expected')
   if (items[1] !== peerLimits.version) return { kind: 'refused', reason: 'version' }
   const [, , site, node, run, certificate, addresses, order, members] = check.asTuple(items, 'hello', 9)
+  const sender = check.asNode(node, 'hello node')
   return {
     kind: 'hello',
     site: check.asText(site, 'hello site', siteChars) as SiteId,
-    node: check.asNode(node, 'hello node'),
+    node: sender,
     run: check.asRun(run, 'hello run'),
     certificate: check.asBytes(certificate, 'hello certificate', limits.memberBytes),
-    addresses: addressesIn(addresses, peerLimits.helloAddresses),
+    addresses: addressesIn(addresses, sender),
     order: check.asCount(order, 'hello order'),
     members: check.asHex(members, 'hello members digest', 32),
   }
@@ -174,7 +176,7 @@ export function decodeJoin(bytes: Uint8Array): JoinMessage {
     case 'welcome':
       return {
         kind: 'welcome',
-        addresses: addressesIn(items[1], peerLimits.helloAddresses),
+        addresses: addressesIn(items[1], undefined),
         records: check.asCount(items[2], 'records of the site'),
       }
     case 'refused':
@@ -285,14 +287,20 @@ function refusalIn(value: unknown): Refusal {
   return refusals.find((reason) => reason === value) ?? 'not-a-member'
 }
 
-function addressesIn(value: unknown, most: number): string[] {
-  return check.asArray(value, 'addresses', most).map((item) => check.asText(item, 'address', peerLimits.addressChars))
+/** Addresses that cannot be dialled, or belong to another node, are left out: they cost the others nothing. */
+function addressesIn(value: unknown, node: NodeId | undefined): string[] {
+  const addresses = check.asArray(value, 'addresses', peerLimits.helloAddresses)
+  return usableAddresses(
+    node,
+    addresses.map((item) => check.asText(item, 'address', peerLimits.addressChars)),
+  )
 }
 
 function knownIn(value: unknown): KnownMember[] {
   return check.asArray(value, 'known members', peerLimits.sharedMembers).map((item) => {
-    const [node, addresses] = check.asTuple(item, 'known member', 2)
-    return { node: check.asNode(node, 'known member'), addresses: addressesIn(addresses, peerLimits.helloAddresses) }
+    const [id, addresses] = check.asTuple(item, 'known member', 2)
+    const node = check.asNode(id, 'known member')
+    return { node, addresses: addressesIn(addresses, node) }
   })
 }
 

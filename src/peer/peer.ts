@@ -34,6 +34,7 @@ import {
 } from './memory.ts'
 import { answerMembers, type AddressBook } from './members-exchange.ts'
 import type { Hello } from './messages.ts'
+import { limitedLog } from './network/limited-log.ts'
 import { Pulls } from './pulls.ts'
 import { Session } from './session.ts'
 import { otherMembers, timesOf, type PeerStatus } from './status.ts'
@@ -61,7 +62,8 @@ export class SitePeer implements Peer {
   constructor(options: PeerOptions) {
     this.#options = options
     const { store, network, clock, random, log, gossip = true, reconciliation = true } = options
-    const context = { store, network, clock, random, log, evidence: new Evidence(), tasks: new Tasks(log) }
+    const limited = limitedLog(log, clock)
+    const context = { store, network, clock, random, log: limited, evidence: new Evidence(), tasks: new Tasks(limited) }
     this.#context = context
     this.#invites = openInvites(store.side, random)
     this.#connections = new Connections(context, {
@@ -78,6 +80,7 @@ export class SitePeer implements Peer {
       greet: (node) => this.#connections.greet(node),
       isConnected: (node) => this.#connections.isConnected(node),
       isUnwanted: (node) => node === network.node || store.members.member(node)?.revoked === true,
+      isMember: (node) => store.members.member(node)?.adopted === false,
     })
     this.#book = addressBook(store, network.node, this.#dialler)
     this.#pulls = new Pulls(context, gossip ? peerLimits.graceMs : 0, {
@@ -104,7 +107,7 @@ export class SitePeer implements Peer {
     await network.start()
     await rememberOwnAddresses(store.side, network.addresses())
     for (const address of staticPeers) this.#dialler.addStatic(address)
-    for await (const [node, addresses] of rememberedAddresses(store.side)) this.#dialler.add(node, addresses, false)
+    for await (const [node, addresses] of rememberedAddresses(store.side)) this.#dialler.addRemembered(node, addresses)
     this.#dialler.start()
     this.#persistLater()
   }
@@ -212,27 +215,25 @@ export class SitePeer implements Peer {
         for (const node of this.#sessions.keys()) this.#noteSynced(node)
       }),
       store.members.onChange(() => this.#membersChanged()),
-      network.onConnect((node, { inbound }) => this.#connections.opened(node, inbound)),
+      network.onConnect((node, { inbound, address }) => {
+        if (!inbound && address !== undefined) this.#dialler.worked(node, address)
+        this.#connections.opened(node, inbound)
+      }),
       network.onDisconnect((node) => this.#connections.closed(node, new NetworkError(`${node} is disconnected`))),
       network.onDiscover((node, addresses) => this.#dialler.add(node, addresses, true)),
     )
   }
 
   #handle(): void {
-    const { store, network, identity, clock, log, reconciliation = true } = this.#options
+    const { store, network, identity, clock, reconciliation = true } = this.#options
+    const { log } = this.#context
+    const invites = this.#invites
     const signer = signerOf(identity)
     network.handle(protocols.hello, (from, incoming) => this.#connections.answer(from, incoming), { stranger: true })
     network.handle(
       protocols.join,
       (from, incoming) => {
-        const parts = {
-          store,
-          invites: this.#invites,
-          signer,
-          addresses: network.addresses(),
-          nowUs: clock.nowUs(),
-          log,
-        }
+        const parts = { store, invites, signer, addresses: network.addresses(), nowUs: clock.nowUs(), log }
         return this.#connections.joining(from, answerJoin(parts, from, incoming))
       },
       { stranger: true },
@@ -306,9 +307,10 @@ export class SitePeer implements Peer {
 
   #membersChanged(): void {
     const { store, evidence } = this.#context
+    // Connected or not: what a revoked node acknowledged does not count any more.
+    for (const { certificate, revoked } of store.members.members()) if (revoked) evidence.forget(certificate.node)
     for (const [node, session] of this.#sessions) {
       if (store.members.member(node)?.revoked === true) {
-        evidence.forget(node)
         this.#connections.disconnect(node, new NotAllowedError(`${node} was revoked`))
         continue
       }

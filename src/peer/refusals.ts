@@ -1,10 +1,14 @@
-/** Counts what each node did wrong: of how many documents its bytes were refused, and when it was last logged. */
-import type { Clock, DocumentId, NodeId } from '../model/index.ts'
+/**
+ * Counts what each node did wrong: of how many documents its bytes were refused, until when it is left alone for that, and
+ * when it was last logged.
+ */
+import type { Clock, DocumentId, NodeId, RunId } from '../model/index.ts'
 import { peerLimits } from './constants.ts'
 
 export class Refusals {
   readonly #clock: Clock
   readonly #times = new Map<NodeId, ReadonlyMap<DocumentId, number>>()
+  readonly #alone = new Map<NodeId, { readonly untilMs: number; readonly run: RunId | undefined }>()
   readonly #logged = new Map<NodeId, number>()
 
   constructor(clock: Clock) {
@@ -12,8 +16,8 @@ export class Refusals {
   }
 
   /**
-   * Counts one refused transfer; true when the node has had too many in `refusalWindowMs` and is to be left alone. One
-   * document counts once: two honest nodes may differ about a forked or revoked one for ever.
+   * Counts one refused transfer that was the node's own fault (blame.ts); true when it has had too many in
+   * `refusalWindowMs` and is to be left alone. One document counts once, however often it is tried.
    */
   count(node: NodeId, id: DocumentId): boolean {
     const now = this.#clock.monotonicMs()
@@ -24,6 +28,18 @@ export class Refusals {
     if (recent.size < peerLimits.refusals) return false
     this.#times.delete(node)
     return true
+  }
+
+  /** Leaves a node alone, in this run of it, for `leftAloneMs`. */
+  leaveAlone(node: NodeId, run: RunId | undefined): void {
+    remember(this.#alone, node, { untilMs: this.#clock.monotonicMs() + peerLimits.leftAloneMs, run })
+  }
+
+  /** Whether the node is being left alone: in a new run it may have been mended. */
+  isLeftAlone(node: NodeId, run: RunId): boolean {
+    const known = this.#alone.get(node)
+    if (known === undefined || this.#clock.monotonicMs() >= known.untilMs) return false
+    return known.run === undefined || known.run === run
   }
 
   /** Whether a refused hello of this node is to be logged now: once in `refusalLogMs`, however often it comes back. */

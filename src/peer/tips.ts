@@ -58,6 +58,11 @@ export function recordsNowhere(whole: Tips, holders: readonly Tips[]): number {
   return records
 }
 
+/**
+ * A higher sequence of the same actor includes a lower one, since each change names the one before it. Tips alone do not
+ * show whether the higher one continues the lower or forked below it: that comes out, as a refusal, when it is pulled.
+ * Under one sequence two hashes are a fork, and neither includes the other, so what is at risk is never understated there.
+ */
 function includes(held: Tip | undefined, tip: Tip): boolean {
   return held !== undefined && (held.seq > tip.seq || (held.seq === tip.seq && held.hash === tip.hash))
 }

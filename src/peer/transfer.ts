@@ -5,6 +5,7 @@
 import {
   limits,
   NetworkError,
+  parseDocumentId,
   RefusedError,
   type Clock,
   type DocumentId,
@@ -15,9 +16,11 @@ import {
   decodeStatement,
   type ChangeSet,
   type ReceiveResult,
+  type SealStatement,
   type SignedSeal,
   type StoreSnapshot,
 } from '../store/index.ts'
+import { isSendersFault, PassedOnError, sha256 } from './blame.ts'
 import { peerLimits, protocols } from './constants.ts'
 import { deadline, type PeerContext } from './context.ts'
 import { holdingOf } from './evidence.ts'
@@ -28,7 +31,10 @@ import { covers, nothing, type Holding } from './tips.ts'
 /** What a pull did: `undefined` when the other side has nothing that is new. */
 export type PullResult = ReceiveResult | undefined
 
-/** Pulls a document of which `node` holds `theirs`. Throws `RefusedError` if what comes does not verify. */
+/**
+ * Pulls a document of which `node` holds `theirs`. Throws `RefusedError` if what comes does not verify, as `PassedOnError`
+ * if that is no fault of `node`.
+ */
 export async function pullDocument(
   context: PeerContext,
   node: NodeId,
@@ -36,7 +42,7 @@ export async function pullDocument(
   theirs: Holding,
   signal: AbortSignal,
 ): Promise<PullResult> {
-  const { store, network, clock, evidence } = context
+  const { network, clock, evidence } = context
   using limit = deadline(clock, peerLimits.pullMs, `pull of ${id} from ${node}`, signal)
   const own = await ownHolding(context, id)
   evidence.remember(id, own)
@@ -58,9 +64,9 @@ export async function pullDocument(
       case 'changes':
         outgoing.close()
         if (answer.lengths.length === 0) return undefined
-        return await store.receive(await readChanges(incoming, id, answer), node)
+        return await receiveChanges(context, node, await readChanges(incoming, id, answer))
       case 'seal':
-        return await receiveSeal(context, node, incoming, answer, outgoing)
+        return await receiveSeal(context, node, id, incoming, answer, outgoing)
       default:
         throw new RefusedError(`${node} answered a pull of ${id} with ${answer.kind}`)
     }
@@ -87,14 +93,29 @@ async function readChanges(
   return { document, changes, tips }
 }
 
+async function receiveChanges({ store }: PeerContext, node: NodeId, set: ChangeSet): Promise<ReceiveResult> {
+  try {
+    return await store.receive(set, node)
+  } catch (error) {
+    throw error instanceof RefusedError && !isSendersFault(node, set.changes) ? passedOn(error) : error
+  }
+}
+
+function passedOn(cause: RefusedError): PassedOnError {
+  return new PassedOnError(cause.message, { cause })
+}
+
 async function receiveSeal(
   { store }: PeerContext,
   node: NodeId,
+  id: DocumentId,
   incoming: Incoming,
   { length, signature, tipSignature }: PullMessage & { kind: 'seal' },
   outgoing: Mailbox<Uint8Array>,
 ): Promise<ReceiveResult> {
   const seal: SignedSeal = { statement: await incoming.bytes(length), signature, tipSignature }
+  const { parts } = statementOf(seal.statement, node, id)
+  let broken = false
   let next: number | undefined
   const part = async (index: number): Promise<Uint8Array> => {
     if (next === undefined) {
@@ -105,9 +126,29 @@ async function receiveSeal(
     if (index < next) throw new NetworkError(`part ${index} of a sealed journal was passed: pull it again`)
     for (; next < index; next++) await incoming.raw(limits.sealPartBytes)
     next++
-    return incoming.raw(limits.sealPartBytes)
+    const bytes = await incoming.raw(limits.sealPartBytes)
+    broken ||= sha256(bytes).toString('hex') !== parts[index]
+    return bytes
   }
-  return store.receiveSealed(seal, part, node)
+  try {
+    return await store.receiveSealed(seal, part, node)
+  } catch (error) {
+    const parsed = parseDocumentId(id)
+    const isPassedOn = !broken && parsed.kind === 'journal' && parsed.node !== node
+    throw error instanceof RefusedError && isPassedOn ? passedOn(error) : error
+  }
+}
+
+/** The statement, if it is one about the document that was asked for. */
+function statementOf(bytes: Uint8Array, node: NodeId, id: DocumentId): SealStatement {
+  let statement: SealStatement
+  try {
+    statement = decodeStatement(bytes)
+  } catch (cause) {
+    throw new RefusedError(`${node} sent no readable seal of ${id}`, { cause })
+  }
+  if (statement.document !== id) throw new RefusedError(`${node} was asked for ${id} and sent another seal`)
+  return statement
 }
 
 /** The messages of one answer. */

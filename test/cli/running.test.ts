@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { childMs, cli, cliJson, cliOk, entry, runNode, until } from '../support/cli.ts'
+import { childMs, cli, cliJson, cliOk, entry, runChild, runNode, until } from '../support/cli.ts'
 import { founded } from '../support/founded.ts'
 import { temporaryDirectory } from '../support/temp-dir.ts'
 
@@ -33,7 +33,7 @@ describe('hedgerow run', function () {
 
   it('leaves nothing behind that confuses the next command after kill -9', async () => {
     await using site = await founded()
-    await using node = await runNode([...site.at])
+    await using node = await runChild([...site.at])
     await cliOk(['append', ...site.at, '--sensor', 'a', '--time', at8, 'v=1'])
     await node.stop('SIGKILL')
     assert.equal(existsSync(join(site.path, 'node', 'node.sock')), true)
@@ -100,10 +100,10 @@ describe('hedgerow start', function () {
 
   it('founds a site in ./hedgerow-data where there is none, and runs it again the next time', async () => {
     await using dir = await temporaryDirectory()
-    await using first = await runNode([], { cwd: dir.path }, 'start')
+    await using first = await runChild([], { cwd: dir.path }, 'start')
     assert.equal(await first.stop('SIGINT'), 0)
     assert.match(first.stderr(), /stopping/)
-    await using second = await runNode([], { cwd: dir.path }, 'start')
+    await using second = await runChild([], { cwd: dir.path }, 'start')
     assert.deepEqual([second.node, second.site], [first.node, first.site])
   })
 })

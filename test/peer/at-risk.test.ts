@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createSeededRandom, storedPeerStatus } from '../../src/peer/index.ts'
-import { openStore, type Store } from '../../src/store/index.ts'
+import { issueRevocation, openStore, type Store } from '../../src/store/index.ts'
 import { signerOf } from '../../src/peer/index.ts'
 import { appendSome, createTestSite, startUs, type SiteNode, type TestSite } from './site.ts'
 
@@ -68,6 +68,23 @@ describe('at risk', () => {
     assert.equal(await a.peer.atRisk(), 40)
     const [status] = await a.peer.status()
     assert.deepEqual([status?.connected, status?.synced, status?.ahead.records], [false, false, 40])
+  })
+
+  it('is everything again when the only other node is revoked, connected or not', async () => {
+    for (const isConnected of [true, false]) {
+      await using site = await createTestSite(2)
+      const [a, b] = pair(site)
+      for (const { peer } of site.nodes) await peer.start()
+      await appendSome(a, 40)
+      await site.converge(3_000)
+      await site.clock.runFor(1_000)
+      assert.equal(await a.peer.atRisk(), 0)
+      if (!isConnected) site.world.disconnect(b.node)
+      await site.clock.runFor(1_000)
+      await a.store.members.add(issueRevocation(signerOf(a.identity), a.store.members, { node: b.node, keep: [] }))
+      await site.clock.runFor(1_000)
+      assert.equal(await a.peer.atRisk(), 40)
+    }
   })
 
   it('of a stopped node is what it was at a clean stop, and everything once a record was added', async () => {

@@ -13,8 +13,11 @@ class Rig {
   readonly dials: { readonly ms: number; readonly addresses: readonly string[] }[] = []
   readonly connected = new Set<NodeId>()
   readonly unwanted = new Set<NodeId>()
+  readonly members = new Set<NodeId>([a, b])
   readonly tasks = new Tasks(() => undefined)
   readonly dialler: Dialler
+  /** Nobody answers, nor refuses. */
+  hangs = false
   /** Who answers. */
   answer: NodeId | undefined
 
@@ -22,6 +25,7 @@ class Rig {
     const network = {
       connect: (addresses: readonly string[]) => {
         this.dials.push({ ms: this.clock.monotonicMs(), addresses })
+        if (this.hangs) return new Promise<never>(() => undefined)
         if (this.answer === undefined) return Promise.reject(new NetworkError('nobody is there'))
         return Promise.resolve(this.answer)
       },
@@ -40,6 +44,7 @@ class Rig {
       },
       isConnected: (node) => this.connected.has(node),
       isUnwanted: (node) => this.unwanted.has(node),
+      isMember: (node) => this.members.has(node),
     })
     this.dialler.start()
   }
@@ -109,6 +114,54 @@ describe('dialler', () => {
       if (rig.connected.has(a)) rig.lose(a)
     }
     assert.ok(rig.dials.length < 30, `${rig.dials.length} dials in ten minutes`)
+  })
+
+  it('dials a node whatever addresses somebody else made up for it', async () => {
+    const rig = new Rig()
+    rig.dialler.add(a, ['no address', '/ip4/300.1.1.1/tcp/1', `/memory/${a}/p2p/${b}`, addressOf(a)], false)
+    rig.dialler.add(a, ['/', '', `/ip4/10.0.0.1/tcp/1/p2p/${b}`], true)
+    rig.dialler.add(b, ['no address'], true)
+    rig.dialler.addStatic(`/ip4/300.1.1.1/tcp/1/p2p/${a}`)
+    await rig.clock.runFor(250)
+    assert.deepEqual(rig.dialler.addresses(a), [addressOf(a)])
+    assert.ok(rig.dials.some(({ addresses }) => addresses.length === 1 && addresses[0] === addressOf(a)))
+    assert.deepEqual(rig.dialler.addresses(b), [])
+  })
+
+  it('keeps the address that worked before all others, in this run and the next', async () => {
+    const invented = Array.from({ length: 40 }, (_, i) => `/ip4/10.0.0.${i}/tcp/47474`)
+    const rig = new Rig()
+    rig.dialler.add(a, [addressOf(a)], false)
+    rig.dialler.worked(a, `/memory/${a}`)
+    for (const address of invented) rig.dialler.add(a, [address], true)
+    const remembered = rig.dialler.addresses(a)
+    assert.deepEqual([remembered[0], remembered.length], [addressOf(a), 16])
+    const next = new Rig()
+    next.dialler.addRemembered(a, remembered)
+    for (const address of invented) next.dialler.add(a, [address], true)
+    assert.equal(next.dialler.addresses(a)[0], addressOf(a))
+  })
+
+  it('has room for every member, whoever else is announced', async () => {
+    const rig = new Rig()
+    const strangers = Array.from({ length: 100 }, (_, i) => testIdentity(1_000 + i).node)
+    for (const node of strangers) rig.dialler.add(node, [addressOf(node)], true)
+    assert.equal(strangers.filter((node) => rig.dialler.addresses(node).length > 0).length, 64)
+    rig.dialler.add(a, [addressOf(a)], true)
+    assert.deepEqual(rig.dialler.addresses(a), [addressOf(a)])
+  })
+
+  it('leaves dials for members while strangers do not answer', async () => {
+    const rig = new Rig()
+    rig.hangs = true
+    for (let i = 0; i < 20; i++) {
+      const { node } = testIdentity(1_000 + i)
+      rig.dialler.add(node, [addressOf(node)], true)
+    }
+    await rig.clock.runFor(250)
+    rig.dialler.add(a, [addressOf(a)], true)
+    await rig.clock.runFor(250)
+    assert.deepEqual(rig.dials.at(-1)?.addresses, [addressOf(a)])
   })
 
   it('never dials the unwanted, and learns who is behind a bare address', async () => {

@@ -1,11 +1,25 @@
 import assert from 'node:assert/strict'
 import { encode } from 'cborg'
-import { makeRunId, type ActorId, type ChangeHash, type DocumentId } from '../../src/model/index.ts'
+import {
+  journalId,
+  makeRunId,
+  parseGroupName,
+  type ActorId,
+  type ChangeHash,
+  type DocumentId,
+} from '../../src/model/index.ts'
 import { createSeededRandom, signerOf, type Network, type StreamHandler } from '../../src/peer/index.ts'
 import { protocols } from '../../src/peer/constants.ts'
-import { decodePull, encodeHello, encodePull, encodeState, type StateReport } from '../../src/peer/messages.ts'
-import { issueCertificate } from '../../src/store/index.ts'
-import { addressOf, appendSome, createTestSite, testIdentity, type SiteNode, type TestSite } from './site.ts'
+import {
+  decodeHello,
+  decodePull,
+  encodeHello,
+  encodePull,
+  encodeState,
+  type StateReport,
+} from '../../src/peer/messages.ts'
+import { issueCertificate, issueRevocation } from '../../src/store/index.ts'
+import { addressOf, appendSome, createTestSite, startUs, testIdentity, type SiteNode, type TestSite } from './site.ts'
 
 const liar = testIdentity(66)
 const { signal } = new AbortController()
@@ -21,6 +35,24 @@ function lie(n: number): StateReport {
   return { id: `amendments.1/default/lie-${n}/2026-01-01` as DocumentId, tips: [tip], settled: false }
 }
 
+function helloOf(site: TestSite, { store }: SiteNode, run: number): Uint8Array {
+  const certificate = issueCertificate(signerOf(testIdentity(0)), store.members, {
+    node: liar.node,
+    name: 'liar',
+    role: 'writer',
+  })
+  return encodeHello({
+    kind: 'hello',
+    site: store.site,
+    node: liar.node,
+    run: makeRunId(run, new Uint8Array(4)),
+    certificate,
+    addresses: [],
+    order: site.clock.nowUs(),
+    members: store.members.digest(),
+  })
+}
+
 /** A member of the site that claims documents and answers pulls as told. */
 async function startLiar(
   site: TestSite,
@@ -29,12 +61,6 @@ async function startLiar(
   answerPull: StreamHandler,
 ): Promise<Network> {
   const network = site.world.network(liar.node)
-  const { store } = host
-  const certificate = issueCertificate(signerOf(testIdentity(0)), store.members, {
-    node: liar.node,
-    name: 'liar',
-    role: 'writer',
-  })
   network.handle(protocols.pull, answerPull)
   network.handle(protocols.members, async function* () {})
   network.handle(protocols.reconcile, async function* () {})
@@ -45,17 +71,7 @@ async function startLiar(
   const work = (async () => {
     await network.connect([addressOf(host.node)], { signal })
     network.admit(host.node)
-    const hello = {
-      kind: 'hello' as const,
-      site: store.site,
-      node: liar.node,
-      run: makeRunId(1, new Uint8Array(4)),
-      certificate,
-      addresses: [],
-      order: site.clock.nowUs(),
-      members: store.members.digest(),
-    }
-    const said = [encodeHello(hello), encodeHello({ kind: 'ready' })]
+    const said = [helloOf(site, host, 1), encodeHello({ kind: 'ready' })]
     for await (const _ of network.open(host.node, protocols.hello, said, { signal }));
     const states = (async function* () {
       yield encodeState({ kind: 'states', states: reports })
@@ -117,6 +133,112 @@ describe('a member that lies', () => {
     assert.ok(new Set(refused(node)).size >= 5)
     assert.equal(await node.store.digest(), digest)
     assert.ok(node.events.some(({ type }) => type === 'peer-refused'))
+    await stop(site, network)
+  })
+
+  it('is not let in again while it is left alone, unless it was started anew', async () => {
+    const { site, node } = await host()
+    await using _ = site
+    const network = await startLiar(
+      site,
+      node,
+      Array.from({ length: 20 }, (_, i) => lie(i)),
+      garbage,
+    )
+    await site.clock.runFor(2_000)
+    assert.deepEqual(network.connections(), [])
+    const answers: string[] = []
+    for (const run of [1, 2]) {
+      const work = (async () => {
+        await network.connect([addressOf(node.node)], { signal })
+        network.admit(node.node)
+        const said = [helloOf(site, node, run), encodeHello({ kind: 'ready' })]
+        for await (const bytes of network.open(node.node, protocols.hello, said, { signal })) {
+          const answer = decodeHello(bytes)
+          answers.push(answer.kind === 'refused' ? answer.reason : answer.kind)
+        }
+      })()
+      // Its stream may be cut behind the answer.
+      work.catch(() => undefined)
+      await site.clock.runFor(1_000)
+    }
+    assert.deepEqual(answers, ['busy', 'hello'])
+    await stop(site, network)
+  })
+
+  it('is told from one that passes on what a revoked author wrote', async () => {
+    await using site = await createTestSite(2)
+    const [node, author] = site.nodes
+    assert.ok(node !== undefined && author !== undefined)
+    for (let n = 0; n < 8; n++) {
+      await appendSome(author, 2, startUs + n * 3_600_000_000)
+      await author.store.sealOpen()
+    }
+    const { members } = node.store
+    await members.add(author.identity.entries)
+    await members.add(issueRevocation(signerOf(testIdentity(0)), members, { node: author.node, keep: [] }))
+    await using snapshot = await author.store.snapshot()
+    for (const seals of [false, true]) {
+      await site.clock.runFor(1_000)
+      const reports: StateReport[] = []
+      for await (const { id, tips, seal } of snapshot.documents())
+        reports.push(seals && seal !== undefined ? { id, tips, settled: false, seal } : { id, tips, settled: false })
+      assert.equal(reports.length, 8)
+      if (!seals) await node.peer.start()
+      const network = await startLiar(site, node, reports, async function* (_from, incoming) {
+        for await (const bytes of incoming) {
+          const message = decodePull(bytes)
+          if (message.kind !== 'pull') return
+          const seal = message.seal ? await snapshot.seal(message.document) : undefined
+          if (seal === undefined) {
+            const { changes, tips } = await snapshot.changesSince(message.document, message.have)
+            yield encodePull({ kind: 'changes', tips, lengths: changes.map(({ length }) => length) })
+            yield Buffer.concat(changes)
+            return
+          }
+          yield encodePull({ ...seal, kind: 'seal', length: seal.statement.length })
+          yield seal.statement
+        }
+      })
+      await site.clock.runFor(10_000)
+      assert.equal(new Set(refused(node)).size, 8)
+      assert.deepEqual(network.connections(), [node.node])
+      await stop(site, network)
+      node.log.length = 0
+    }
+  })
+
+  it('is thrown out for seals of other journals than it was asked for', async () => {
+    await using site = await createTestSite(2)
+    const [node, author] = site.nodes
+    assert.ok(node !== undefined && author !== undefined)
+    await appendSome(author, 2)
+    await author.store.sealOpen()
+    await node.store.members.add(author.identity.entries)
+    await node.peer.start()
+    await using snapshot = await author.store.snapshot()
+    const [real] = await Array.fromAsync(snapshot.documents())
+    assert.ok(real?.seal !== undefined)
+    const { tips, seal } = real
+    const claimed = Array.from({ length: 8 }, (_, n): StateReport => {
+      const run = makeRunId(7, new Uint8Array(4))
+      return { id: journalId(parseGroupName('default'), author.node, run, n), tips, settled: false, seal }
+    })
+    const sent = await snapshot.seal(real.id)
+    assert.ok(sent !== undefined)
+    const network = await startLiar(site, node, claimed, async function* (_from, incoming) {
+      for await (const bytes of incoming) {
+        const message = decodePull(bytes)
+        if (message.kind === 'pull') {
+          yield encodePull({ ...sent, kind: 'seal', length: sent.statement.length })
+          yield sent.statement
+        } else if (message.kind === 'parts') yield await snapshot.sealedPart(real.id, 0)
+      }
+    })
+    await site.clock.runFor(5_000)
+console.log(node.log)
+    assert.deepEqual(network.connections(), [])
+    assert.equal((await node.store.totals()).documents, 0)
     await stop(site, network)
   })
 

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import { encode } from 'cborg'
 import * as fc from 'fast-check'
-import { HedgerowError, RefusedError, type ActorId, type ChangeHash, type DocumentId } from '../../src/model/index.ts'
+import {
+  HedgerowError,
+  limits,
+  RefusedError,
+  type ActorId,
+  type ChangeHash,
+  type DocumentId,
+} from '../../src/model/index.ts'
+import { networkLimits } from '../../src/peer/index.ts'
 import {
   decodeGossip,
   decodeHello,
@@ -9,11 +17,12 @@ import {
   decodeMembers,
   decodePull,
   decodeState,
+  encodeMembers,
   encodePull,
   encodeState,
   type StateReport,
 } from '../../src/peer/messages.ts'
-import { testIdentity } from './site.ts'
+import { addressOf, testIdentity } from './site.ts'
 
 const decoders = { decodeGossip, decodeHello, decodeJoin, decodeMembers, decodePull, decodeState }
 const { node } = testIdentity(1)
@@ -25,6 +34,25 @@ function actor(n: number): ActorId {
 const hash = 'ab'.repeat(32) as ChangeHash
 
 describe('messages', () => {
+  it('leave out addresses that nobody can dial or that belong to another node, and keep the rest', () => {
+    const other = testIdentity(2).node
+    const said = ['nonsense', '/ip4/300.1.1.1/tcp/1', addressOf(other), addressOf(node), '/ip4/10.0.0.1/tcp/47474']
+    const message = decodeMembers(encodeMembers({ kind: 'same', known: [{ node, addresses: said }] }))
+    assert.deepEqual(message, {
+      kind: 'same',
+      known: [{ node, addresses: [addressOf(node), '/ip4/10.0.0.1/tcp/47474'] }],
+    })
+  })
+
+  it('carry a document of as many changes as the store takes', () => {
+    const count = 4 * limits.documentKeys
+    const lengths = Array.from({ length: count }, () => Math.floor(limits.documentBytes / count))
+    const bytes = encodePull({ kind: 'changes', tips: [], lengths })
+    assert.ok(bytes.length <= networkLimits.messageBytes, `${bytes.length} bytes`)
+    const message = decodePull(bytes)
+    assert.equal(message.kind === 'changes' && message.lengths.length, count)
+  })
+
   for (const [name, decode] of Object.entries(decoders)) {
     it(`${name} refuses any bytes that are not its message, and throws nothing else`, () => {
       const words = fc.constantFrom(

@@ -24,7 +24,6 @@ export interface Started extends AsyncDisposable {
   stderr(): string
   /** Whether it has not ended yet. */
   running(): boolean
-  onStdout(listener: (text: string) => void): void
   signal(name: NodeJS.Signals): void
   /** Waits for the end; throws, naming `what` was waited for, when it takes longer. */
   ended(what: string, limitMs?: number): Promise<Ended>
@@ -36,7 +35,8 @@ export interface Started extends AsyncDisposable {
 export const waitMs = 60_000
 
 const living = new Set<Started>()
-// Nothing outlives the tests, whatever way they end.
+// Nothing outlives the tests, whatever way they end; mocha itself turns SIGINT into an exit.
+process.once('SIGTERM', () => process.exit(143))
 process.on('exit', () => {
   for (const each of living) each.signal('SIGKILL')
 })
@@ -83,7 +83,6 @@ export function startProcess(command: readonly string[], options: ProcessOptions
     stdout,
     stderr,
     running,
-    onStdout: (listener) => void child.stdout.on('data', (chunk: Buffer) => listener(chunk.toString('utf8'))),
     signal,
     ended,
     end,

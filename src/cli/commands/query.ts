@@ -3,6 +3,7 @@ import { usPerDay, UsageError, parseFieldName, formatTime } from '../../model/in
 import { formatRecordsCsv, type NodeClient, type QueryInput, type RecordItem } from '../../gateway/index.ts'
 import { action, examples, type Runner } from '../command.ts'
 import type { Context } from '../context.ts'
+import { toJson } from '../json.ts'
 import { recordJson, RecordTable } from '../records.ts'
 import { parseCount, parsePatterns, parseTimeArgument } from '../values.ts'
 
@@ -48,7 +49,7 @@ async function query(context: Context, options: QueryOptions, patterns: readonly
     wanted.from === undefined && wanted.to === undefined
       ? newest(context, client, wanted)
       : ranged(context, client, wanted)
-  if (output.json) for await (const record of records) await output.object(recordJson(record))
+  if (output.json) await printJson(context, records)
   else if (options.format === 'csv') for await (const text of formatRecordsCsv(records)) await output.data(text)
   else {
     const table = new RecordTable(output)
@@ -58,6 +59,20 @@ async function query(context: Context, options: QueryOptions, patterns: readonly
     }
     await table.end()
   }
+}
+
+/** Characters of NDJSON that are written at once. */
+const jsonChars = 65_536
+
+async function printJson({ output }: Context, records: AsyncIterable<RecordItem>): Promise<void> {
+  let text = ''
+  for await (const record of records) {
+    text += `${toJson(recordJson(record))}\n`
+    if (text.length < jsonChars) continue
+    await output.data(text)
+    text = ''
+  }
+  await output.data(text)
 }
 
 function parseQuery(options: QueryOptions, patterns: readonly string[]): QueryInput {

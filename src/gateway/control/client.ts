@@ -3,7 +3,7 @@ import { ClosedError, LockedError } from '../../model/index.ts'
 import type { NodeClient } from '../operations.ts'
 import type { SocketPlace } from './socket-place.ts'
 import { unpackError } from './wire-errors.ts'
-import { decodeValue, encodeFrame, readFrames, type ClientMessage, type WireError } from './wire.ts'
+import { decodeItem, encodeFrame, readFrames, type ClientMessage, type WireError, type WireItem } from './wire.ts'
 
 /** Connects to the node that runs on a directory; `undefined` if none does (a socket left by a crash counts as none). */
 export async function connectControl(place: SocketPlace): Promise<NodeClient | undefined> {
@@ -100,7 +100,7 @@ class RemoteClient implements NodeClient {
   async *stream(name: string, input: unknown, { signal }: { signal?: AbortSignal } = {}): AsyncGenerator<never> {
     signal?.throwIfAborted()
     const id = this.#nextId++
-    const chunks: (readonly Uint8Array[])[] = []
+    const chunks: (readonly WireItem[])[] = []
     let ended = false
     let failure: Error | undefined
     let wake: (() => void) | undefined
@@ -111,7 +111,7 @@ class RemoteClient implements NodeClient {
     const cancel = (): void => fail(signal?.reason instanceof Error ? signal.reason : new ClosedError('cancelled'))
     this.#pending.set(id, {
       message: (message) => {
-        if (message['items'] !== undefined) chunks.push(message['items'] as Uint8Array[])
+        if (message['items'] !== undefined) chunks.push(message['items'] as WireItem[])
         else if (message['error'] !== undefined) failure ??= unpackError(message['error'] as WireError)
         else ended = true
         wake?.()
@@ -124,7 +124,7 @@ class RemoteClient implements NodeClient {
       for (;;) {
         const chunk = chunks.shift()
         if (chunk !== undefined) {
-          for (const item of chunk) yield decodeValue(item) as never
+          for (const item of chunk) yield decodeItem(item) as never
           if (!ended && this.#closed === undefined) this.#send({ id, credit: 1 })
         } else if (failure !== undefined) throw failure
         else if (ended) return

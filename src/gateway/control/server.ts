@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { InvalidInputError, LimitError } from '../../model/index.ts'
 import type { Operations } from '../operations.ts'
 import { packError } from './wire-errors.ts'
-import { encodeFrame, encodeValue, readFrames, wireLimits, type ServerMessage } from './wire.ts'
+import { encodeFrame, encodeItem, readFrames, wireLimits, type ServerMessage, type WireItem } from './wire.ts'
 import type { SocketPlace } from './socket-place.ts'
 
 export interface ControlServer extends AsyncDisposable {
@@ -142,7 +142,7 @@ class Session {
 
   async #stream(id: number, request: Request, items: AsyncIterable<unknown>): Promise<void> {
     const { signal } = request.abort
-    let chunk: Uint8Array[] = []
+    let chunk: WireItem[] = []
     let bytes = 0
     const send = async (): Promise<void> => {
       while (request.credit === 0 && !signal.aborted)
@@ -159,7 +159,7 @@ class Session {
     let lastSent = performance.now()
     for await (const item of items) {
       signal.throwIfAborted()
-      const encoded = encodeValue(item)
+      const encoded = encodeItem(item)
       chunk.push(encoded)
       bytes += encoded.length
       // Slow streams (progress) are passed on as they come, fast ones in chunks.

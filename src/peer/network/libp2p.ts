@@ -17,6 +17,7 @@ import { GossipKeeper } from './gossip-keeper.ts'
 import { isAddressInUse, listenError, parseAddresses } from './libp2p-addresses.ts'
 import { nodeIdOfSeed } from './libp2p-key.ts'
 import { createLibp2pNode, type Libp2pNode } from './libp2p-node.ts'
+import { limitedLog } from './limited-log.ts'
 import { Libp2pDuplex } from './libp2p-stream.ts'
 import { supersedes, type LinkFacts } from './links.ts'
 import { Listeners } from './listeners.ts'
@@ -77,8 +78,8 @@ class Libp2pNetwork implements Network {
   #stopping: Promise<void> | undefined
 
   constructor(options: Libp2pNetworkOptions) {
-    this.#options = options
-    this.#log = options.log
+    this.#log = limitedLog(options.log, options.clock)
+    this.#options = { ...options, log: this.#log }
     this.node = nodeIdOfSeed(options.privateSeed)
     this.#onConnect = new Listeners(options.log)
     this.#onDisconnect = new Listeners(options.log)
