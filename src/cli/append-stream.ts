@@ -1,8 +1,8 @@
 import { readNdjson, type AppendResult, type NodeClient, type RowFault, type UntimedReading } from '../gateway/index.ts'
-import { readingBytes, type Clock, type Reading, type SensorId, type TimeUs } from '../model/index.ts'
+import { limits, readingBytes, type Clock } from '../model/index.ts'
 
 /** Readings and bytes that go to the node at once, and batches under way before more of the input is read. */
-export const appendLimits = { batchReadings: 2_000, batchBytes: 1_048_576, batches: 8, sensors: 100_000 } as const
+export const appendLimits = { batchReadings: 2_000, batchBytes: 1_048_576, batches: 8 } as const
 
 const flushRetryMs = 10
 
@@ -32,7 +32,6 @@ export async function appendStream(
   options: AppendStreamOptions,
 ): Promise<AppendTotals> {
   const { client, onAcknowledged } = options
-  const stamp = stamper(options.clock)
   const underWay = new Set<Promise<void>>()
   let acknowledged = 0
   let duplicates = 0
@@ -59,21 +58,21 @@ export async function appendStream(
         }),
     )
   }
-  const send = async (readings: readonly Reading[]): Promise<void> => {
+  const send = async (readings: readonly UntimedReading[]): Promise<void> => {
     try {
       acknowledge(await client.call('append', { readings }))
     } catch (error) {
       failure ??= { error }
     }
   }
-  const start = async (readings: readonly Reading[]): Promise<void> => {
+  const start = async (readings: readonly UntimedReading[]): Promise<void> => {
     const batch = send(readings)
     const tracked = batch.finally(() => underWay.delete(tracked))
     underWay.add(tracked)
     if (underWay.size >= appendLimits.batches) await Promise.race(underWay)
   }
 
-  let batch: Reading[] = []
+  let batch: UntimedReading[] = []
   let bytes = 0
   const flushBatch = async (): Promise<void> => {
     if (batch.length === 0) return
@@ -89,9 +88,9 @@ export async function appendStream(
   for await (const item of items) {
     if ('fault' in item) options.onFault(item.fault)
     else if ('reading' in item) {
-      const reading = stamp(item.reading)
+      const { reading } = item
       batch.push(reading)
-      bytes += readingBytes(reading)
+      bytes += readingBytes({ ...reading, time: limits.timeMinUs })
       if (batch.length >= appendLimits.batchReadings || bytes >= appendLimits.batchBytes) await flushBatch()
     }
     if (failure !== undefined) break
@@ -124,18 +123,5 @@ async function* chunksOf(
     if (next.done === true) return
     yield next.value
     await onTaken()
-  }
-}
-
-/** Gives readings without a time the present one, strictly increasing for each sensor: the clock has whole milliseconds. */
-function stamper(clock: Clock): (reading: UntimedReading) => Reading {
-  const last = new Map<SensorId, TimeUs>()
-  return ({ sensor, time, fields }) => {
-    if (time !== undefined) return { sensor, time, fields }
-    const now = Math.max(clock.nowUs(), (last.get(sensor) ?? 0) + 1)
-    // Forgetting the sensor that was heard of first costs nothing: its time is long past.
-    if (last.size >= appendLimits.sensors && !last.has(sensor)) last.delete(last.keys().next().value as SensorId)
-    last.set(sensor, now)
-    return { sensor, time: now, fields }
   }
 }

@@ -1,5 +1,6 @@
 import type { RowFault } from '../gateway/index.ts'
 import type { Output } from './output.ts'
+import { counted } from './values.ts'
 
 /** Faults that are listed one by one; the rest is counted. */
 const listed = 20
@@ -26,7 +27,8 @@ export class FaultList {
   /** Says how many were not listed; gives the number of all. */
   end(): number {
     const more = this.#count - listed
-    if (more > 0 && !this.#output.json) this.#output.error(`${this.#source}: and ${more} more rows`)
+    if (more > 0 && !this.#output.json)
+      this.#output.error(`${this.#source}: and ${counted(more, 'more row', 'more rows')}`)
     return this.#count
   }
 }

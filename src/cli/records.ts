@@ -4,6 +4,7 @@ import { formatTime, type FieldName } from '../model/index.ts'
 import { numberText, type Amendment, type FieldView } from '../gateway/index.ts'
 import type { Output } from './output.ts'
 import { table, tableWidth, type Column } from './table.ts'
+import { printable } from './values.ts'
 
 /** One record as `--json` gives it. */
 export function recordJson(record: RecordItem): object {
@@ -43,11 +44,6 @@ export function cellText(field: FieldView): string {
   const marks = `${shown?.quality === 'uncertain' ? '?' : shown?.quality === 'bad' ? 'x' : ''}${conflict === undefined ? '' : '!'}`
   const text = shown === undefined ? (removed ? '(removed)' : '(unresolved)') : printable(valueText(shown.value))
   return text + marks
-}
-
-/** Control characters of a text value must not reach the terminal. */
-export function printable(text: string): string {
-  return /[\u0000-\u001f\u007f-\u009f]/.test(text) ? JSON.stringify(text) : text
 }
 
 /** Records that are laid out together: columns are as wide as their widest cell among these. */

@@ -31,7 +31,8 @@ export async function passphrase(
       `a passphrase for ${purpose} is needed: set HEDGEROW_PASSPHRASE or HEDGEROW_PASSPHRASE_FILE, or name a file with --passphrase-file`,
     )
   const first = nonEmpty(await prompt(surroundings, `Passphrase for ${purpose}: `), 'the prompt')
-  if (confirm && (await prompt(surroundings, 'The same again: ')) !== first) throw new UsageError('the two passphrases differ')
+  if (confirm && (await prompt(surroundings, 'The same again: ')) !== first)
+    throw new UsageError('the two passphrases differ')
   return first
 }
 
@@ -77,11 +78,7 @@ function prompt({ stdin, stderr }: Surroundings, question: string): Promise<stri
 }
 
 /** Asks a yes-or-no question on the terminal; where there is none, the way out is `--yes`. */
-export async function confirmed(
-  { stdin, stderr }: Surroundings,
-  question: string,
-  yes: boolean,
-): Promise<boolean> {
+export async function confirmed({ stdin, stderr }: Surroundings, question: string, yes: boolean): Promise<boolean> {
   if (yes) return true
   if (stdin.isTTY !== true || stderr.isTTY !== true)
     throw new UsageError(`${question} Say --yes to go on without being asked`)

@@ -1,8 +1,9 @@
-/** What stands in arguments: values, times, durations. */
+/** What stands in arguments and in words to people: values, times, durations, counts. */
 import {
   InvalidInputError,
   UsageError,
   checkValue,
+  checkZone,
   parseFieldName,
   parseSensorId,
   parseSensorPattern,
@@ -58,37 +59,45 @@ function unquote(text: string): string {
   return text.length >= 2 && text.startsWith('"') && text.endsWith('"') ? text.slice(1, -1) : text
 }
 
-/** Splits `field=value`. */
-export function parseAssignment(text: string): { readonly field: FieldName; readonly text: string } {
+/** Splits `field=value`; `example` is a right one. */
+function parseAssignment(text: string, example: string): { readonly field: FieldName; readonly text: string } {
   const at = text.indexOf('=')
-  if (at <= 0) throw new UsageError(`${JSON.stringify(text.slice(0, 60))} is not field=value, such as temperature=21.5`)
+  if (at <= 0) throw new UsageError(`${JSON.stringify(text.slice(0, 60))} is not of the form ${example}`)
   return { field: parseFieldName(text.slice(0, at)), text: text.slice(at + 1) }
 }
 
 /** Reads `field=value…` as a record of texts, refusing a field that stands there twice. */
-export function parseAssignments(texts: readonly string[]): ReadonlyMap<FieldName, string> {
+export function parseAssignments(
+  texts: readonly string[],
+  example = 'field=value, such as temperature=21.5',
+): ReadonlyMap<FieldName, string> {
   const fields = new Map<FieldName, string>()
   for (const each of texts) {
-    const { field, text } = parseAssignment(each)
+    const { field, text } = parseAssignment(each, example)
     if (fields.has(field)) throw new UsageError(`field ${field} stands there twice`)
     fields.set(field, text)
   }
   return fields
 }
 
-/** Reads a time: ISO 8601 with a zone. */
+/** Reads a time: ISO 8601 with a zone, or in the zone of `--tz`, which is checked either way. */
 export function parseTimeArgument(text: string, zone?: string): TimeUs {
-  return parseTime(text, zone === undefined ? {} : { zone }).time
+  return parseTime(text, zone === undefined ? {} : { zone: checkZone(zone) }).time
 }
 
 const durationUnits = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 } as const
+
+/** Longest duration, ms: ten years. */
+const longestMs = 315_360_000_000
 
 /** Reads a duration such as `90m`, `24h` or `7d`, giving ms. */
 export function parseDuration(text: string): number {
   const match = /^(\d{1,6})([smhdw])$/.exec(text)
   if (match === null || Number(match[1]) === 0)
     throw new UsageError(`${JSON.stringify(text)} is not a duration: use a number and s, m, h, d or w, such as 24h`)
-  return Number(match[1]) * durationUnits[match[2] as keyof typeof durationUnits]
+  const ms = Number(match[1]) * durationUnits[match[2] as keyof typeof durationUnits]
+  if (ms > longestMs) throw new UsageError(`${text} is longer than ten years`)
+  return ms
 }
 
 export function parseCount(text: string): number {
@@ -112,6 +121,11 @@ const spans = [
   [60, 'min'],
 ] as const
 
+/** Says how many: `1 record`, `2 records`. */
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`
+}
+
 /** Says how long ago: `12 s`, `5 min`, `3 h`, `2 d`. */
 export function formatAge(us: number): string {
   const seconds = Math.max(0, Math.round(us / 1_000_000))
@@ -128,4 +142,14 @@ export function formatBytes(bytes: number): string {
   ] as const)
     if (bytes >= size) return `${(bytes / size).toFixed(1)} ${unit}`
   return `${bytes} B`
+}
+
+/** An id with the name that people gave it. */
+export function named(id: string, name: string | undefined): string {
+  return name === undefined ? id : `${id} (${printable(name)})`
+}
+
+/** Control characters of a text must not reach the terminal. */
+export function printable(text: string): string {
+  return /[\u0000-\u001f\u007f-\u009f]/.test(text) ? JSON.stringify(text) : text
 }

@@ -15,6 +15,7 @@ import { joinRunningSite } from './join-directory.ts'
 import type { Node, NodeEnvironment } from './node.ts'
 import type { Operations } from './operations.ts'
 import { sideKeys } from './side-keys.ts'
+import { createStamper } from './stamps.ts'
 import { nodeStatus, whoAmI } from './status.ts'
 
 export interface AnswerParts {
@@ -27,10 +28,14 @@ export interface AnswerParts {
 
 export function nodeOperations(parts: AnswerParts): Operations {
   const { current } = parts
+  const stamp = createStamper(parts.environment.clock)
   const store = async (): Promise<Store> => (await current()).store
   return {
     calls: {
-      append: async ({ readings, flush = false }, { signal }) => (await store()).append(readings, { flush, signal }),
+      append: async ({ readings, flush = false }, { signal }) => {
+        const stamped = stamp(readings)
+        return (await store()).append(stamped, { flush, signal })
+      },
       flush: async () => {
         await (await store()).flush()
         return null

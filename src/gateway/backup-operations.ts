@@ -177,7 +177,7 @@ export async function restoreFrom(
 /** Throws unless nothing lies in the directory but what an interrupted restore left, which is removed. */
 async function requireFresh(path: string): Promise<void> {
   const names = await readdir(path)
-  const other = names.find((name) => name !== 'store.restoring' && name !== 'lost+found')
+  const other = names.find((name) => !['store.restoring', 'joining.key', 'lost+found'].includes(name))
   if (other !== undefined)
     throw new NotAllowedError(`${path} is not empty (${other}): restore into a directory that is new or empty`)
   await rm(join(path, 'store.restoring'), { recursive: true, force: true })

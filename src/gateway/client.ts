@@ -5,19 +5,16 @@ import { socketPlace } from './control/socket-place.ts'
 import { requireStore } from './directory.ts'
 import { openNode } from './node.ts'
 import { localClient, type NodeClient } from './operations.ts'
-
-/** How long a node that has just locked the store may take until its socket answers, ms, and how often that is tried. */
-const startingMs = 3_000
-const retryMs = 100
+import { lockWait } from './when-free.ts'
 
 /**
  * Gives the node of a directory to ask: the one that runs there, else the store opened by this process. Throws
- * `NotFoundError` where there is no store, `LockedError` where a process has it that is no running node.
+ * `NotFoundError` where there is no store, `LockedError` where a process has it for long that is no running node.
  */
 export async function openClient(dir: string, options: { readonly log?: StoreLog } = {}): Promise<NodeClient> {
   requireStore(dir)
   const place = socketPlace(dir)
-  const until = systemClock.monotonicMs() + startingMs
+  const until = systemClock.monotonicMs() + lockWait.ms
   for (;;) {
     const remote = await connectControl(place)
     if (remote !== undefined) return remote
@@ -27,6 +24,6 @@ export async function openClient(dir: string, options: { readonly log?: StoreLog
     } catch (error) {
       if (!(error instanceof LockedError) || systemClock.monotonicMs() >= until) throw error
     }
-    await systemClock.sleep(retryMs)
+    await systemClock.sleep(lockWait.retryMs)
   }
 }

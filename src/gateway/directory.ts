@@ -1,9 +1,9 @@
 /** A node's directory: what lies where, and who holds it. */
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs'
 import { mkdir, statfs } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { Level } from 'level'
-import { limits, LockedError, NotFoundError } from '../model/index.ts'
+import { limits, LockedError, NotFoundError, StorageError } from '../model/index.ts'
 import type { Engine } from '../store/index.ts'
 
 /** Paths inside a node's directory. */
@@ -17,6 +17,10 @@ export interface Directory {
   readonly reserve: string
   /** A change of site that was begun: see site-change.ts. */
   readonly joining: string
+  /** The key of an attempt to join whose answer has not come: see join-key.ts. */
+  readonly joiningKey: string
+  /** A store that is being founded: it becomes `store` when all is there. */
+  readonly founding: string
   /** Process id of the holder of the store, for the message to the next one. */
   readonly holder: string
 }
@@ -29,6 +33,8 @@ export function directory(path: string): Directory {
     store: join(absolute, 'store'),
     reserve: join(absolute, 'reserve'),
     joining: join(absolute, 'joining'),
+    joiningKey: join(absolute, 'joining.key'),
+    founding: join(absolute, 'store.founding'),
     holder: join(absolute, 'holder.pid'),
   }
 }
@@ -46,8 +52,21 @@ export function holdsIdentity(path: string): boolean {
 /** Makes the directory, for its owner only. */
 export async function makeDirectory(path: string): Promise<Directory> {
   const dir = directory(path)
-  await mkdir(dir.path, { recursive: true, mode: 0o700 })
+  try {
+    await makeTree(dir.path)
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    const reason = code === 'EEXIST' ? 'a file of that name is there' : message
+    throw new StorageError(`the directory ${dir.path} cannot be made: ${reason}`, { cause })
+  }
   return dir
+}
+
+/** As `mkdir -p`. Node's own hides the reason on a read-only disk, and never ends in /proc. */
+async function makeTree(path: string): Promise<void> {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return
+  if (!existsSync(dirname(path))) await makeTree(dirname(path))
+  await mkdir(path, { mode: 0o700 })
 }
 
 /** Throws `NotFoundError` with the two ways out unless the directory holds a store. */

@@ -1,8 +1,12 @@
+import { existsSync } from 'node:fs'
+import { rename, rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { limits, NotAllowedError, type Clock, type Random } from '../model/index.ts'
+import { limits, LockedError, NotAllowedError, StorageError, type Clock, type Random } from '../model/index.ts'
 import { createNodeKey, signerOf, writeIdentity, type Identity } from '../peer/index.ts'
 import { createStore, foundSite, type Engine, type Store, type StoreLog } from '../store/index.ts'
 import { holdsIdentity, holdsStore, levelEngine, makeDirectory, type Directory } from './directory.ts'
+import { forgetJoinKey } from './join-key.ts'
+import { syncDirectory } from './secret-file.ts'
 import { sideKeys } from './side-keys.ts'
 
 /** The name of a gateway that was given none: the machine's. */
@@ -41,24 +45,39 @@ export interface FoundOptions {
   readonly random: Random
 }
 
-/** Founds a site in a directory that holds nothing yet: key, identity file, store. */
+/**
+ * Founds a site in a directory that holds nothing yet: key, identity file, store. The store gets its name last: a directory
+ * holds one when all is there, and what an interrupted attempt left is cleared away by the next.
+ */
 export async function initDirectory(path: string, options: FoundOptions): Promise<Identity> {
   const dir = await makeDirectory(path)
+  if (!holdsStore(dir.path) && existsSync(dir.founding)) await clearFounding(dir)
   requireEmpty(dir)
   const identity = foundIdentity(options.name ?? defaultName(), options.random)
-  await putStore(dir, identity, options, options.siteName)
+  try {
+    await putStore(dir, identity, options)
+    await writeIdentity(dir.path, identity)
+    await rename(dir.founding, dir.store)
+    await syncDirectory(dir.path)
+    await forgetJoinKey(dir)
+  } catch (error) {
+    // Another process founds a site here at this moment: what lies there is its own.
+    if (error instanceof LockedError) throw error
+    await clearFounding(dir)
+    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error
+    throw new StorageError(`no site could be founded in ${dir.path}: ${(error as Error).message}`, { cause: error })
+  }
   return identity
 }
 
-/** Makes store and identity file of a directory that holds neither. The store is last: a directory holds one when all is there. */
-export async function putStore(
-  dir: Directory,
-  identity: Identity,
-  { clock, random }: { readonly clock: Clock; readonly random: Random },
-  siteName?: string,
-): Promise<void> {
-  await writeIdentity(dir.path, identity)
-  const store = await createSiteStore(identity, { engine: levelEngine(dir.store), clock, random })
+async function clearFounding(dir: Directory): Promise<void> {
+  await rm(dir.identity, { force: true })
+  await rm(dir.founding, { recursive: true, force: true })
+}
+
+async function putStore(dir: Directory, identity: Identity, options: FoundOptions): Promise<void> {
+  const { clock, random, siteName } = options
+  const store = await createSiteStore(identity, { engine: levelEngine(dir.founding), clock, random })
   try {
     if (siteName !== undefined) await store.side.put(sideKeys.siteName, siteName)
   } finally {
@@ -67,13 +86,13 @@ export async function putStore(
 }
 
 /** Throws unless neither store nor identity lies there. */
-export function requireEmpty(dir: Directory): void {
+function requireEmpty(dir: Directory): void {
   if (holdsStore(dir.path))
     throw new NotAllowedError(
       `${dir.path} holds a store already: name another directory with --dir, or go on with this one`,
     )
   if (holdsIdentity(dir.path))
     throw new NotAllowedError(
-      `${dir.path} holds an identity but no store: restore a backup there, or move ${dir.identity} away`,
+      `${dir.path} holds an identity but no store: move ${dir.identity} away; it fits a store of its own site, such as one that "hedgerow backup restore" makes`,
     )
 }

@@ -1,24 +1,18 @@
 import { readFile } from 'node:fs/promises'
-import {
-  InvalidInputError,
-  NotAllowedError,
-  NotFoundError,
-  WrongSiteError,
-  type Clock,
-  type Random,
-} from '../model/index.ts'
+import { InvalidInputError, NotAllowedError, WrongSiteError, type Clock, type Random } from '../model/index.ts'
 import { exportIdentity, importIdentity, readIdentity, writeIdentity, type Identity } from '../peer/index.ts'
 import { openStore } from '../store/index.ts'
 import { holdsStore, levelEngine, makeDirectory, namingHolder, requireStore } from './directory.ts'
 import { createSiteStore } from './found-site.ts'
 import { sideKeys } from './side-keys.ts'
+import { whenFree } from './when-free.ts'
 
 /** Gives an encrypted copy of a directory's identity as text. Works beside a running node. */
 export async function exportDirectoryIdentity(path: string, passphrase: string, random: Random): Promise<string> {
   requireStore(path)
   const identity = await readIdentity(path)
   if (identity === undefined)
-    throw new NotFoundError(
+    throw new NotAllowedError(
       `${path} has no identity to export: bring it back with "hedgerow identity import FILE" or "hedgerow join CODE"`,
     )
   return exportIdentity(identity, passphrase, random)
@@ -50,11 +44,13 @@ export async function importDirectoryIdentity(
     throw new NotAllowedError(
       `${dir.path} has the identity of node ${present.node} already: import into another directory (--dir)`,
     )
-  const engine = levelEngine(dir.store)
-  const store = await namingHolder(dir, () =>
-    holdsStore(dir.path)
-      ? openStore({ ...environment, engine })
-      : createSiteStore(identity, { ...environment, engine }),
+  const store = await whenFree(dir.path, () =>
+    namingHolder(dir, () => {
+      const engine = levelEngine(dir.store)
+      return holdsStore(dir.path)
+        ? openStore({ ...environment, engine })
+        : createSiteStore(identity, { ...environment, engine })
+    }),
   )
   try {
     if (store.site !== identity.site)

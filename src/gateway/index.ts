@@ -12,11 +12,12 @@ export { openClient } from './client.ts'
 export { defaultName, createSiteStore, foundIdentity, initDirectory } from './found-site.ts'
 export { holdsStore } from './directory.ts'
 export { exportDirectoryIdentity, importDirectoryIdentity, readExport } from './identity-directory.ts'
-export { importFile, importLimits, prepareImport, type ImportResult } from './import-file.ts'
+export { importFile, importLimits, prepareImport, type ImportMapping, type ImportResult } from './import-file.ts'
 export { joinDirectory } from './join-directory.ts'
 export { redeem, type Joined } from './join-site.ts'
 export { foundOnRestored } from './new-site.ts'
 export { openNode, type Node, type NodeOptions } from './node.ts'
+export { whenFree } from './when-free.ts'
 export type {
   Amount,
   Calls,

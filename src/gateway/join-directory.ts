@@ -1,4 +1,6 @@
-import { NotAllowedError } from '../model/index.ts'
+import { existsSync } from 'node:fs'
+import { readdir, rmdir } from 'node:fs/promises'
+import { InvalidInputError, NotAllowedError } from '../model/index.ts'
 import { decodeInvite, readIdentity, type NodeKey } from '../peer/index.ts'
 import { openStore, type Store } from '../store/index.ts'
 import type { AnswerParts } from './answers.ts'
@@ -7,8 +9,10 @@ import { socketPlace } from './control/socket-place.ts'
 import { holdsStore, levelEngine, makeDirectory, namingHolder, type Directory } from './directory.ts'
 import { defaultName } from './found-site.ts'
 import { redeem, type Joined, type JoinOptions } from './join-site.ts'
+import { forgetJoinKey, joinKey } from './join-key.ts'
 import type { JoinResult } from './operations.ts'
 import { finishSiteChange, planSiteChange, requireAlone } from './site-change.ts'
+import { whenFree } from './when-free.ts'
 
 /** Lets a running node join another site: its peer stops, its store becomes the new site's, and it runs again. */
 export async function joinRunningSite(
@@ -38,16 +42,28 @@ export interface JoinDirectoryOptions extends Omit<JoinOptions, 'network'> {
  */
 export async function joinDirectory(path: string, code: string, options: JoinDirectoryOptions): Promise<JoinResult> {
   const { name, ...environment } = options
-  decodeInvite(code)
+  const { site } = decodeInvite(code)
   const running = holdsStore(path) ? await connectControl(socketPlace(path)) : undefined
   if (running !== undefined) {
     await using client = running
     return await client.call('join', { code, ...(name === undefined ? {} : { name }) }, { signal: options.signal })
   }
+  const existed = existsSync(path)
   const dir = await makeDirectory(path)
-  await finishSiteChange(dir, environment)
-  const { key, taken, before } = await lookAt(dir, code, environment)
-  const joined = await redeem(code, name ?? before ?? defaultName(), environment, key)
+  const { key, taken, before } = await whenFree(path, async () => {
+    await finishSiteChange(dir, environment)
+    return lookAt(dir, code, environment)
+  })
+  let joined: Joined
+  try {
+    const own = key ?? (await joinKey(dir, site, options.random))
+    joined = await redeem(code, name ?? before ?? defaultName(), environment, own)
+  } catch (error) {
+    // Refused for good: no retry will need the key. Otherwise the invite may be this key's already.
+    if (error instanceof NotAllowedError || error instanceof InvalidInputError) await forgetJoinKey(dir)
+    if (!existed && (await readdir(dir.path)).length === 0) await rmdir(dir.path)
+    throw error
+  }
   await planSiteChange(dir, joined)
   await finishSiteChange(dir, environment)
   return resultOf(joined, taken)

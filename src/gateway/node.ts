@@ -84,7 +84,7 @@ export interface Node extends AsyncDisposable {
 
 /** Opens a node. Throws `NotFoundError` where there is no store, `LockedError` where another process has it. */
 export async function openNode(options: NodeOptions): Promise<Node> {
-  checkMultiaddrs([...(options.listen ?? []), ...(options.staticPeers ?? [])])
+  checkMultiaddrs([...(options.listen ?? []), ...(options.announce ?? []), ...(options.staticPeers ?? [])])
   const node = new ComposedNode(options)
   try {
     await node.open()

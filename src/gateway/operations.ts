@@ -16,9 +16,10 @@ import type {
   Role,
   SensorSummary,
 } from '../store/index.ts'
-import type { FieldName, NodeId, Reading, SensorId, SensorPattern, SiteId, TimeUs, ValueType } from '../model/index.ts'
+import type { FieldName, NodeId, SensorId, SensorPattern, SiteId, TimeUs, ValueType } from '../model/index.ts'
 
 import type { BackupCreateInput, BackupEvent } from './backup-operations.ts'
+import type { UntimedReading } from './formats/index.ts'
 
 interface Operation<Input, Output> {
   readonly input: Input
@@ -32,7 +33,8 @@ export type QueryInput = Omit<Query, 'signal'> & {
 }
 
 export interface Calls {
-  append: Operation<{ readonly readings: readonly Reading[]; readonly flush?: boolean }, AppendResult>
+  /** Readings without a time get the present one, strictly increasing for each sensor. */
+  append: Operation<{ readonly readings: readonly UntimedReading[]; readonly flush?: boolean }, AppendResult>
   flush: Operation<undefined, null>
   amend: Operation<AmendRequest, RecordView>
   remove: Operation<RemoveRequest, RecordView>
@@ -73,6 +75,8 @@ export interface NodeStatus {
   /** Absent in a restored directory that has no identity yet. */
   readonly node?: NodeId
   readonly site: SiteId
+  /** The site's name, for people; known where the site was founded. */
+  readonly siteName?: string
   readonly records: number
   readonly documents: number
   readonly digest: string
@@ -120,6 +124,8 @@ export interface JoinResult {
 export interface WhoAmI {
   readonly node?: NodeId
   readonly site: SiteId
+  /** The site's name, for people; known where the site was founded. */
+  readonly siteName?: string
   readonly name?: string
   readonly role?: Role
   readonly founder: boolean

@@ -4,12 +4,14 @@
  * finished the next time the directory is opened.
  */
 import { existsSync } from 'node:fs'
-import { open, readFile, rename, rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { decode, encode } from 'cborg'
 import { DamagedError, NotAllowedError, type Clock, type NodeId, type Random } from '../model/index.ts'
 import { rememberAddresses, signerOf, writeIdentity, type Identity } from '../peer/index.ts'
 import { createStore, moveStore, openStore, type Store, type StoreOptions } from '../store/index.ts'
 import { holdsStore, levelEngine, namingHolder, type Directory } from './directory.ts'
+import { forgetJoinKey } from './join-key.ts'
+import { syncDirectory, writeSecretFile } from './secret-file.ts'
 
 /** What `join` got from the inviting node: all that the change needs. */
 export interface SiteChange {
@@ -34,23 +36,15 @@ export function requireAlone(store: Store, self: string | undefined): void {
 /** Remembers durably that the directory is to become the identity's. */
 export async function planSiteChange(dir: Directory, change: SiteChange): Promise<void> {
   const { identity, entries, inviter, addresses } = change
-  const temporary = `${dir.joining}.tmp`
-  await rm(temporary, { force: true })
-  {
-    // It holds the node's key.
-    await using file = await open(temporary, 'wx', 0o600)
-    await file.writeFile(
-      encode({
-        identity: { ...identity, entries: [...identity.entries] },
-        entries: [...entries],
-        inviter,
-        addresses: [...addresses],
-      }),
-    )
-    await file.sync()
-  }
-  await rename(temporary, dir.joining)
-  await syncDirectory(dir.path)
+  await writeSecretFile(
+    dir.joining,
+    encode({
+      identity: { ...identity, entries: [...identity.entries] },
+      entries: [...entries],
+      inviter,
+      addresses: [...addresses],
+    }),
+  )
 }
 
 /** Finishes a site change that was planned, from wherever it stopped; does nothing if none was. The store must not be open. */
@@ -68,6 +62,7 @@ export async function finishSiteChange(
     await store.close()
   }
   await writeIdentity(dir.path, identity)
+  await forgetJoinKey(dir)
   await rm(dir.joining)
   await syncDirectory(dir.path)
 }
@@ -95,9 +90,4 @@ function decodeChange(bytes: Uint8Array, path: string): SiteChange {
   } catch (cause) {
     throw new DamagedError(`${path} is damaged: remove it and join again with a new invite`, { cause })
   }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  await using directory = await open(path, 'r')
-  await directory.sync()
 }

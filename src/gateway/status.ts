@@ -1,4 +1,5 @@
 import { storedPeerStatus } from '../peer/index.ts'
+import type { Store } from '../store/index.ts'
 import type { Node } from './node.ts'
 import type { NodeStatus, PeerInfo, WhoAmI } from './operations.ts'
 import { sideKeys } from './side-keys.ts'
@@ -11,6 +12,7 @@ export async function nodeStatus(node: Node, deep: boolean): Promise<NodeStatus>
   return {
     ...(store.node === undefined ? {} : { node: store.node }),
     site: store.site,
+    ...(await siteNameOf(store)),
     records,
     documents,
     digest: await store.digest(),
@@ -33,6 +35,7 @@ export async function whoAmI({ store, identity, peer, mode }: Node): Promise<Who
   return {
     ...(store.node === undefined ? {} : { node: store.node }),
     site: store.site,
+    ...(await siteNameOf(store)),
     ...(identity === undefined ? {} : { name: member?.certificate.name ?? identity.name }),
     ...(member === undefined ? {} : { role: member.certificate.role }),
     founder: member?.founder ?? false,
@@ -40,4 +43,9 @@ export async function whoAmI({ store, identity, peer, mode }: Node): Promise<Who
     running: mode === 'run',
     addresses: peer?.addresses() ?? [],
   }
+}
+
+async function siteNameOf(store: Store): Promise<{ readonly siteName?: string }> {
+  const siteName = await store.side.get(sideKeys.siteName)
+  return typeof siteName === 'string' ? { siteName } : {}
 }

@@ -7,6 +7,8 @@ import { sideKeys } from './side-keys.ts'
 /** Sensors and documents that a warning names; the others are counted. */
 const named = 3
 
+const mebibyte = 1_048_576
+
 /** What a person should look at, each with the way out. */
 export async function warningsOf({ store, dir }: Node): Promise<string[]> {
   return [
@@ -63,9 +65,8 @@ function namesOf(store: Store, nodes: readonly NodeId[]): string {
 async function diskNearlyFull(dir: Directory): Promise<string[]> {
   const free = await freeBytes(dir.path)
   if (free >= 2 * limits.diskLowBytes) return []
-  const megabytes = Math.floor(free / 1e6)
   return [
-    `the disk is nearly full: ${megabytes} MB are free, and below ${Math.ceil(limits.diskLowBytes / 1e6)} MB nothing more is taken in`,
+    `the disk is nearly full: ${Math.floor(free / mebibyte)} MiB are free, and below ${limits.diskLowBytes / mebibyte} MiB no readings are taken in`,
   ]
 }
 

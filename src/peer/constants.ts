@@ -1,5 +1,3 @@
-import { limits } from '../model/index.ts'
-
 /** Every limit and interval of the peer part, with its unit and its reason. */
 export const peerLimits = {
   /** Version of all protocols below `/hedgerow/…/1`. */
@@ -61,7 +59,7 @@ export const peerLimits = {
   /** Bytes of one piece of a document in transfer. */
   pieceBytes: 262_144,
   /** Changes in one transfer: as many as a multi-writer document may have (one put each); a journal has fewer. */
-  changesPerTransfer: 4 * limits.documentKeys,
+  changesPerTransfer: 200_000,
 
   /** Gossip carries the changes themselves up to this many bytes, else only their tips. */
   gossipInlineBytes: 65_536,

@@ -61,7 +61,7 @@ export class Dialler {
   /** An address that was configured: dialled for ever, with or without the node's id in it. */
   addStatic(address: string): void {
     const node = nodeIn(address)
-    // One that cannot be read fails by itself, and says so, without harm to what else is known of the node.
+    // One that cannot be read fails by itself, without harm to what else is known of the node.
     const known = usableAddresses(node, [address]).length > 0 ? node : undefined
     this.#add(known ?? address, known, [address], true)
   }

@@ -51,7 +51,9 @@ export async function redeemInvite({ network, invite, name: given, signal }: Red
   const name = given.normalize('NFC')
   if (name.length === 0 || name.length > limits.nameChars)
     throw new InvalidInputError(`a gateway's name has 1 to ${limits.nameChars} characters, not ${name.length}`)
-  const node = await network.connect(usableAddresses(invite.inviter, invite.addresses), { signal })
+  const usable = usableAddresses(invite.inviter, invite.addresses)
+  // Without any, what is wrong with them is what the caller is told.
+  const node = await network.connect(usable.length > 0 ? usable : invite.addresses, { signal })
   if (node !== invite.inviter)
     throw new RefusedError(`${node} answers at the addresses of the invite, not ${invite.inviter} who made it`)
   const outgoing = new Mailbox<Uint8Array>(1)

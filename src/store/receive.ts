@@ -187,6 +187,8 @@ function checkTotals(id: DocumentId, row: DocumentRow): void {
   const { bytes, records } = stateOf(id, row)
   if (bytes > limits.documentBytes)
     throw new RefusedError(`document ${id} would grow past ${limits.documentBytes} bytes`)
+  if (id.startsWith('journal.') && row.changes > limits.journalChanges)
+    throw new RefusedError(`journal ${id} would grow past ${limits.journalChanges} changes`)
   if (row.tips.length > limits.documentActors)
     throw new RefusedError(`document ${id} would grow past ${limits.documentActors} actors`)
   // Each put may be a new key: an upper bound of the keys without opening the document, with room for rewrites.
@@ -335,6 +337,7 @@ class MonthRows {
 
 /** Checks the shape of a change of a multi-writer document: puts of bounded scalars at the root. Gives their number. */
 function shapeOfShared(change: DecodedChange, parsed: ParsedDocumentId): number {
+  if (change.ops.length === 0) throw new RefusedError('a change of no puts')
   if (change.ops.length > limits.changePuts) throw new RefusedError(`a change of ${change.ops.length} puts`)
   // Documents of a later release are kept unopened: their shape is that release's business.
   if (parsed.kind === 'unknown') return change.ops.length

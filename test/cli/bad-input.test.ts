@@ -92,7 +92,7 @@ describe('hedgerow, given what is wrong', function () {
     const { code, stderr } = await cli(['import', ...site.at, file, '--sensor', 'air'])
     assert.equal(code, 3)
     assert.match(stderr, /row 3, column temperature: expected a number, found "warm"/)
-    assert.match(stderr, /2 records added; 1 rows refused/)
+    assert.match(stderr, /2 records added; 1 row refused/)
     assert.equal((await cliJson(['query', ...site.at])).length, 2)
   })
 

@@ -16,7 +16,10 @@ function helpOf(command: Command): string {
 }
 
 describe('help', () => {
-  const root = program({ run: () => Promise.resolve() }, { stdout: process.stdout, stderr: process.stderr, json: false })
+  const root = program(
+    { run: () => Promise.resolve() },
+    { stdout: process.stdout, stderr: process.stderr, json: false },
+  )
 
   it('has an example for every command, that is one of that command', () => {
     const all = leaves(root)

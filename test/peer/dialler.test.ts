@@ -126,6 +126,7 @@ describe('dialler', () => {
     assert.deepEqual(rig.dialler.addresses(a), [addressOf(a)])
     assert.ok(rig.dials.some(({ addresses }) => addresses.length === 1 && addresses[0] === addressOf(a)))
     assert.deepEqual(rig.dialler.addresses(b), [])
+    assert.ok(rig.dials.some(({ addresses }) => addresses[0]?.startsWith('/ip4/300') && addresses.length === 1))
   })
 
   it('keeps the address that worked before all others, in this run and the next', async () => {
@@ -149,6 +150,18 @@ describe('dialler', () => {
     assert.equal(strangers.filter((node) => rig.dialler.addresses(node).length > 0).length, 64)
     rig.dialler.add(a, [addressOf(a)], true)
     assert.deepEqual(rig.dialler.addresses(a), [addressOf(a)])
+  })
+
+  it('has room for a node that is not known as a member yet, however many members there are', () => {
+    const rig = new Rig()
+    for (let i = 0; i < 80; i++) {
+      const { node } = testIdentity(1_000 + i)
+      rig.members.add(node)
+      rig.dialler.add(node, [addressOf(node)], false)
+    }
+    const stranger = testIdentity(999).node
+    rig.dialler.add(stranger, [addressOf(stranger)], true)
+    assert.deepEqual(rig.dialler.addresses(stranger), [addressOf(stranger)])
   })
 
   it('leaves dials for members while strangers do not answer', async () => {

@@ -71,6 +71,14 @@ describe('join', () => {
     await store.close()
   })
 
+  it('works with an invite of which one address cannot be used', async () => {
+    const { site, founder } = await founding()
+    await using _ = site
+    const invite = await inviteOf(founder)
+    const addresses = ['/ip4/300.1.1.1/tcp/1', addressOf(testIdentity(8).node), ...invite.addresses]
+    assert.equal((await redeem(site, { ...invite, addresses }, 7)).inviter, founder.node)
+  })
+
   it('takes an invite once, and from the same node again', async () => {
     const { site, founder } = await founding()
     await using _ = site

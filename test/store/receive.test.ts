@@ -234,6 +234,7 @@ describe('receive', () => {
     })
 
   const misshapenShared: Record<string, (forger: Forger) => void> = {
+    'a change of nothing': (f) => f.put('k', 'v').change((h) => h.emptyChange(undefined, t0)),
     'a delete': (f) => f.put('k', 'v').change((h) => h.delete('_root', 'k')),
     'a nested map': (f) => f.change((h) => h.putObject('_root', 'k', {})),
     'a nested text': (f) => f.change((h) => h.putObject('_root', 'k', 'text')),

@@ -1,5 +1,12 @@
 import assert from 'node:assert/strict'
-import { DiskFullError, limits, parseFieldName, parseSensorId, parseSensorPattern, usPerDay } from '../../src/model/index.ts'
+import {
+  DiskFullError,
+  limits,
+  parseFieldName,
+  parseSensorId,
+  parseSensorPattern,
+  usPerDay,
+} from '../../src/model/index.ts'
 import { openStore } from '../../src/store/index.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { copyAll, openTestSite, reading, type TestNode } from '../support/store.ts'

@@ -1,21 +1,21 @@
 import type { Command } from 'commander'
 import {
   checkReading,
+  checkZone,
   systemClock,
   UsageError,
   type FieldName,
-  type Reading,
   type SensorId,
   type TimeUs,
   type ValueType,
 } from '../../model/index.ts'
-import type { NodeClient } from '../../gateway/index.ts'
+import type { NodeClient, UntimedReading } from '../../gateway/index.ts'
 import { appendStream } from '../append-stream.ts'
 import { action, examples, type Runner } from '../command.ts'
 import type { Context } from '../context.ts'
 import { exitCodes, type ExitCode } from '../exit-codes.ts'
 import { FaultList } from '../faults.ts'
-import { parseAssignments, parseTimeArgument, parseValue, sensorArgument } from '../values.ts'
+import { counted, parseAssignments, parseTimeArgument, parseValue, sensorArgument } from '../values.ts'
 
 interface AppendOptions {
   readonly sensor?: string
@@ -42,6 +42,7 @@ export function addAppend(root: Command, runner: Runner): void {
 }
 
 async function append(context: Context, options: AppendOptions, assignments: readonly string[]): Promise<ExitCode> {
+  if (options.tz !== undefined) checkZone(options.tz)
   if (options.stdin === true) {
     if (options.sensor !== undefined || options.time !== undefined || assignments.length > 0)
       throw new UsageError('--stdin takes sensor, time and fields from its lines')
@@ -50,12 +51,12 @@ async function append(context: Context, options: AppendOptions, assignments: rea
   if (options.sensor === undefined) throw new UsageError('whose record is it? Say --sensor, or --stdin for NDJSON')
   if (assignments.length === 0) throw new UsageError('nothing to append: say field=value, such as temperature=21.5')
   const sensor = sensorArgument(options.sensor)
-  const time = options.time === undefined ? systemClock.nowUs() : parseTimeArgument(options.time, options.tz)
+  const time = options.time === undefined ? undefined : parseTimeArgument(options.time, options.tz)
   const values = parseAssignments(assignments)
   await using client = await context.client()
   const types = await client.call('fieldTypes', { sensor }, { signal: context.signal })
   const reading = readingOf(sensor, time, values, types)
-  checkReading(reading)
+  checkReading({ ...reading, time: time ?? systemClock.nowUs() })
   const result = await client.call('append', { readings: [reading], flush: true }, { signal: context.signal })
   if (context.output.json) await context.output.object({ acknowledged: result.appended, duplicates: result.duplicates })
   else if (result.appended === 0) context.output.note('nothing added: this node has appended the same values before')
@@ -65,10 +66,10 @@ async function append(context: Context, options: AppendOptions, assignments: rea
 
 function readingOf(
   sensor: SensorId,
-  time: TimeUs,
+  time: TimeUs | undefined,
   values: ReadonlyMap<FieldName, string>,
   types: Readonly<Record<string, ValueType>>,
-): Reading {
+): UntimedReading {
   return {
     sensor,
     time,
@@ -90,7 +91,10 @@ async function appendLines(context: Context, zone: string | undefined): Promise<
       if (output.json) await output.object({ acknowledged, duplicates, total: soFar })
     },
   })
-  const skipped = total.duplicates === 0 ? '' : `, ${total.duplicates} values skipped that were there already`
-  output.note(`${total.acknowledged} ${total.acknowledged === 1 ? 'record' : 'records'} appended${skipped}`)
+  const skipped =
+    total.duplicates === 0
+      ? ''
+      : `, ${counted(total.duplicates, 'value')} skipped that ${total.duplicates === 1 ? 'was' : 'were'} there already`
+  output.note(`${counted(total.acknowledged, 'record')} appended${skipped}`)
   return faults.end() === 0 ? exitCodes.ok : exitCodes.partial
 }

@@ -18,7 +18,7 @@ import { exitCodes, type ExitCode } from '../exit-codes.ts'
 import { startProgress, type Progress } from '../progress.ts'
 import { passphrase, recoveryPhrase } from '../secrets.ts'
 import { table } from '../table.ts'
-import { formatBytes } from '../values.ts'
+import { counted, formatBytes } from '../values.ts'
 
 interface VaultOptions {
   readonly vault: string
@@ -119,9 +119,10 @@ async function createBackup(context: Context, options: CreateOptions): Promise<v
     const { id, kind: made, records, documents, addedBytes, leftOut } = created
     if (because !== undefined) output.note(`a full backup, since ${because}`)
     output.note(
-      `backup ${id} (${made}): ${records} records in ${documents} documents, ${formatBytes(addedBytes)} added to ${input.vault}`,
+      `backup ${id} (${made}): ${counted(records, 'record')} in ${counted(documents, 'document')}, ${formatBytes(addedBytes)} added to ${input.vault}`,
     )
-    if (leftOut > 0) output.warn(`${leftOut} damaged documents were left out: see hedgerow status`)
+    if (leftOut > 0)
+      output.warn(`${counted(leftOut, 'damaged document was', 'damaged documents were')} left out: see hedgerow status`)
   }
 }
 
@@ -176,14 +177,14 @@ async function verifyBackups(context: Context, options: VaultOptions): Promise<E
   else {
     for (const { file, what, backups: needing, records } of problems)
       output.error(
-        `${file} ${what}${needing.length === 0 ? '' : `: backup ${needing.join(', ')} needs it${records === 0 ? '' : `, ${records} records cannot be restored`}`}`,
+        `${file} ${what}${needing.length === 0 ? '' : `: backup ${needing.join(', ')} needs it${records === 0 ? '' : `, ${counted(records, 'record')} cannot be restored`}`}`,
       )
     if (unreferenced.length > 0)
-      output.note(`${unreferenced.length} files of interrupted backups: the next backup uses them again`)
+      output.note(`${counted(unreferenced.length, 'file')} of interrupted backups: the next backup uses what it can`)
     const good = backups.filter((each) => each.ok).length
     output.note(
       ok
-        ? `${good} ${good === 1 ? 'backup is' : 'backups are'} good: ${formatBytes(bytes)} in ${files} files read, restored into a scratch store and compared`
+        ? `${counted(good, 'backup is', 'backups are')} good: ${formatBytes(bytes)} in ${counted(files, 'file')} read, restored into a scratch store and compared`
         : `${good} of ${backups.length} backups are good`,
     )
   }
@@ -216,7 +217,7 @@ async function restoreBackup(context: Context, options: RestoreOptions): Promise
     return
   }
   output.note(
-    `${dir}: ${backup.records} records in ${backup.documents} documents, as of backup ${backup.id} of ${formatTime(backup.created)}`,
+    `${dir}: ${counted(backup.records, 'record')} in ${counted(backup.documents, 'document')}, as of backup ${backup.id} of ${formatTime(backup.created)}`,
   )
   for (const { id, node, created } of others)
     output.note(

@@ -3,8 +3,8 @@ import { formatTime } from '../../model/index.ts'
 import type { FieldView } from '../../gateway/index.ts'
 import { action, examples, type Runner } from '../command.ts'
 import type { Context } from '../context.ts'
-import { cellText, printable, recordJson, valueText } from '../records.ts'
-import { parsePatterns } from '../values.ts'
+import { cellText, recordJson, valueText } from '../records.ts'
+import { parsePatterns, printable } from '../values.ts'
 
 export function addConflicts(root: Command, runner: Runner): void {
   const command = root

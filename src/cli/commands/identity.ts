@@ -6,6 +6,7 @@ import { NotAllowedError, systemClock, systemRandom } from '../../model/index.ts
 import { action, examples, type Runner } from '../command.ts'
 import type { Context } from '../context.ts'
 import { confirmed, passphrase } from '../secrets.ts'
+import { named } from '../values.ts'
 
 interface PassphraseOptions {
   readonly passphraseFile?: string
@@ -47,7 +48,7 @@ async function show({ output, client: open, signal }: Context): Promise<void> {
     return
   }
   await output.line(`node     ${who.node ?? 'none: this directory was restored and has no identity yet'}`)
-  await output.line(`site     ${who.site}`)
+  await output.line(`site     ${named(who.site, who.siteName)}`)
   if (who.name !== undefined) await output.line(`name     ${who.name}`)
   await output.line(`role     ${who.role ?? 'none'}${who.founder ? ', founder' : ''}`)
   await output.line(`exported ${who.exported ? 'yes' : 'no'}`)

@@ -1,11 +1,19 @@
 import type { Command } from 'commander'
-import { checkZone, formatTime, parseSensorId } from '../../model/index.ts'
-import { importFile, prepareImport, type ImportResult } from '../../gateway/index.ts'
+import { checkZone, formatTime, InvalidInputError, parseSensorId } from '../../model/index.ts'
+import {
+  importFile,
+  prepareImport,
+  type ImportMapping,
+  type ImportResult,
+  type NodeClient,
+} from '../../gateway/index.ts'
 import { action, examples, type Runner } from '../command.ts'
 import type { Context } from '../context.ts'
 import { exitCodes, type ExitCode } from '../exit-codes.ts'
 import { FaultList } from '../faults.ts'
-import { startProgress } from '../progress.ts'
+import type { Output } from '../output.ts'
+import { startProgress, type Progress } from '../progress.ts'
+import { counted } from '../values.ts'
 
 interface ImportOptions {
   readonly profile?: string
@@ -32,7 +40,7 @@ export function addImport(root: Command, runner: Runner): void {
 }
 
 async function importFiles(context: Context, options: ImportOptions, files: readonly string[]): Promise<ExitCode> {
-  const { output, signal } = context
+  const { output } = context
   const { profile, sensor, tz, again } = options
   const mapping = await prepareImport({
     ...(profile === undefined ? {} : { profile }),
@@ -40,31 +48,50 @@ async function importFiles(context: Context, options: ImportOptions, files: read
     ...(tz === undefined ? {} : { zone: checkZone(tz) }),
   })
   await using client = await context.client()
-  let faulty = false
-  for (const file of files) {
-    const faults = new FaultList(output, file)
-    const progress = { bar: startProgress(output, file, 0), total: 0 }
-    let result: ImportResult
+  const input = { client, mapping, again: again ?? false }
+  let faulty = 0
+  let refused = 0
+  for (const file of files)
     try {
-      result = await importFile(client, file, mapping, {
-        again: again ?? false,
-        signal,
-        onFault: (fault) => faults.add(fault),
-        onProgress: (done, total, readings) => {
-          if (progress.total === 0) {
-            progress.bar = startProgress(output, file, total)
-            progress.total = total
-          }
-          progress.bar.update(done, `${readings} records`)
-        },
-      })
-    } finally {
-      progress.bar.stop()
+      if ((await importOne(context, file, input)) > 0) faulty++
+    } catch (error) {
+      // One file that cannot be taken in does not keep the others out.
+      if (files.length === 1 || !(error instanceof InvalidInputError)) throw error
+      refused++
+      tell(output, error)
     }
-    faulty = faults.end() > 0 || faulty
-    await say(context, file, result)
-  }
-  return faulty ? exitCodes.partial : exitCodes.ok
+  if (refused === files.length) return exitCodes.failed
+  return faulty + refused > 0 ? exitCodes.partial : exitCodes.ok
+}
+
+interface ImportInput {
+  readonly client: NodeClient
+  readonly mapping: ImportMapping
+  readonly again: boolean
+}
+
+/** Takes one file in and says so; gives the number of rows that were refused. */
+async function importOne(context: Context, file: string, { client, mapping, again }: ImportInput): Promise<number> {
+  const { output, signal } = context
+  const faults = new FaultList(output, file)
+  let bar: Progress | undefined
+  const result = await importFile(client, file, mapping, {
+    again,
+    signal,
+    onFault: (fault) => faults.add(fault),
+    onProgress: (done, total, readings) => {
+      bar ??= startProgress(output, file, total)
+      bar.update(done, counted(readings, 'record'))
+    },
+  }).finally(() => bar?.stop())
+  const refused = faults.end()
+  await say(context, file, result)
+  return refused
+}
+
+function tell(output: Output, { code, message }: InvalidInputError): void {
+  if (output.json) output.errorObject({ error: { code, message } })
+  else output.error(message)
 }
 
 async function say({ output }: Context, file: string, result: ImportResult): Promise<void> {
@@ -84,12 +111,12 @@ async function say({ output }: Context, file: string, result: ImportResult): Pro
   }
   const { counts, appended, duplicates } = result
   const details = [
-    counts.faults > 0 ? `${counts.faults} rows refused` : '',
-    duplicates > 0 ? `${duplicates} values skipped that this node had appended before` : '',
-    counts.emptyRows > 0 ? `${counts.emptyRows} empty rows` : '',
-    counts.withoutValues > 0 ? `${counts.withoutValues} rows without a value` : '',
-    counts.missingValues > 0 ? `${counts.missingValues} missing values` : '',
-    counts.cutTimes > 0 ? `${counts.cutTimes} times cut to the microsecond` : '',
-  ].filter((text) => text !== '')
-  output.note(`${file}: ${appended} records added${details.length === 0 ? '' : `; ${details.join(', ')}`}`)
+    [counts.faults, counted(counts.faults, 'row') + ' refused'],
+    [duplicates, `${counted(duplicates, 'value')} skipped that this node had appended before`],
+    [counts.emptyRows, counted(counts.emptyRows, 'empty row')],
+    [counts.withoutValues, counted(counts.withoutValues, 'row') + ' without a value'],
+    [counts.missingValues, counted(counts.missingValues, 'missing value')],
+    [counts.cutTimes, counted(counts.cutTimes, 'time') + ' cut to the microsecond'],
+  ].flatMap(([count, text]) => (count === 0 ? [] : [text]))
+  output.note(`${file}: ${counted(appended, 'record')} added${details.length === 0 ? '' : `; ${details.join(', ')}`}`)
 }

@@ -3,6 +3,7 @@ import { initDirectory } from '../../gateway/index.ts'
 import { systemClock, systemRandom } from '../../model/index.ts'
 import { action, examples, type Runner } from '../command.ts'
 import type { Context } from '../context.ts'
+import { named } from '../values.ts'
 
 export interface InitOptions {
   readonly site?: string
@@ -23,9 +24,11 @@ async function init(context: Context, options: InitOptions): Promise<void> {
   const { output } = context
   const dir = context.newDir()
   const identity = await found(dir, options)
-  if (output.json) await output.object({ dir, node: identity.node, site: identity.site, name: identity.name })
+  const siteName = options.site === undefined ? {} : { siteName: options.site }
+  if (output.json)
+    await output.object({ dir, node: identity.node, site: identity.site, name: identity.name, ...siteName })
   else {
-    output.note(`founded site ${identity.site} in ${dir}`)
+    output.note(`founded site ${named(identity.site, options.site)} in ${dir}`)
     output.note(`this node is ${identity.node} (${identity.name}), the only admin of the site`)
     output.note('save its identity: hedgerow identity export FILE, and keep the file elsewhere')
     output.note('start it: hedgerow run')

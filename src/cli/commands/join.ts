@@ -5,6 +5,7 @@ import { action, examples, type Runner } from '../command.ts'
 import type { Context } from '../context.ts'
 import { createLog } from '../log.ts'
 import type { Surroundings } from '../surroundings.ts'
+import { counted } from '../values.ts'
 
 export function addJoin(root: Command, runner: Runner): void {
   const command = root
@@ -39,7 +40,7 @@ async function join(context: Context, { name }: { readonly name?: string }, give
   output.note(`joined site ${site} through ${viaName} (${via})`)
   output.note(`this node is ${node}`)
   output.note(
-    `${coming} ${coming === 1 ? 'record is' : 'records are'} coming${taken === 0 ? '' : `; ${taken} records of this directory come along`}`,
+    `${counted(coming, 'record is', 'records are')} coming${taken === 0 ? '' : `; ${counted(taken, 'record')} of this directory ${taken === 1 ? 'comes' : 'come'} along`}`,
   )
 }
 

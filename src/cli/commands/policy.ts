@@ -58,9 +58,10 @@ async function show({ output, client: open, signal }: Context): Promise<void> {
 }
 
 async function set(context: Context, { group, lane, rule = [] }: SetOptions, patternText: string): Promise<void> {
+  const { output, signal } = context
   if (group === undefined && lane === undefined && rule.length === 0)
     throw new UsageError('nothing to set: say --group, --lane or --rule')
-  const fieldRules = parseAssignments(rule)
+  const fieldRules = parseAssignments(rule, 'field=rule, such as temperature=manual')
   for (const [field, text] of fieldRules)
     if (!rules.includes(text))
       throw new UsageError(`rule ${JSON.stringify(text)} of ${field} is none of ${rules.join(', ')}`)
@@ -73,7 +74,8 @@ async function set(context: Context, { group, lane, rule = [] }: SetOptions, pat
       ...(lane === undefined ? {} : { lane }),
       ...(rule.length === 0 ? {} : { rules: Object.fromEntries(fieldRules) as Record<string, MergeRule> }),
     },
-    { signal: context.signal },
+    { signal },
   )
-  context.output.note(`set for ${patternText}`)
+  if (output.json) await output.object({ pattern: patternText })
+  else output.note(`set for ${patternText}`)
 }

@@ -1,11 +1,11 @@
 import { Option, type Command } from 'commander'
-import { usPerDay, UsageError, parseFieldName, formatTime } from '../../model/index.ts'
+import { checkZone, usPerDay, UsageError, parseFieldName, formatTime } from '../../model/index.ts'
 import { formatRecordsCsv, type NodeClient, type QueryInput, type RecordItem } from '../../gateway/index.ts'
 import { action, examples, type Runner } from '../command.ts'
 import type { Context } from '../context.ts'
 import { toJson } from '../json.ts'
 import { recordJson, RecordTable } from '../records.ts'
-import { parseCount, parsePatterns, parseTimeArgument } from '../values.ts'
+import { counted, parseCount, parsePatterns, parseTimeArgument } from '../values.ts'
 
 interface QueryOptions {
   readonly from?: string
@@ -77,6 +77,7 @@ async function printJson({ output }: Context, records: AsyncIterable<RecordItem>
 
 function parseQuery(options: QueryOptions, patterns: readonly string[]): QueryInput {
   const { from, to, tz, fields, limit, removed } = options
+  if (tz !== undefined) checkZone(tz)
   return {
     patterns: parsePatterns(patterns),
     ...(from === undefined ? {} : { from: parseTimeArgument(from, tz) }),
@@ -115,7 +116,7 @@ async function* newest(
   yield* records.reverse()
   if (cut)
     output.note(
-      `only the newest ${limit} records of the last 24 h of data are shown: name --from and --to, or --limit, for more`,
+      `only the newest ${counted(limit, 'record')} of the last 24 h of data ${limit === 1 ? 'is' : 'are'} shown: name --from and --to, or --limit, for more`,
     )
   else if (span.first !== undefined && span.first <= from)
     output.note(`only the last 24 h of data are shown, up to ${formatTime(span.last)}: name --from and --to for more`)
@@ -131,7 +132,7 @@ async function* ranged(
   const input: QueryInput = { ...wanted, ...(limit === undefined ? {} : { limit: limit + 1 }), seen: output.json }
   for await (const record of client.stream('query', input, { signal })) {
     if (count === limit) {
-      output.note(`only the first ${limit} records are shown: there are more`)
+      output.note(`only the first ${counted(limit, 'record')} ${limit === 1 ? 'is' : 'are'} shown: there are more`)
       return
     }
     count++

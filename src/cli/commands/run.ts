@@ -1,9 +1,10 @@
 import type { Command } from 'commander'
-import { openNode, type Node, type WhoAmI } from '../../gateway/index.ts'
+import { openNode, whenFree, type Node, type WhoAmI } from '../../gateway/index.ts'
 import { action, collect, examples, type Runner } from '../command.ts'
 import type { Context } from '../context.ts'
 import { exitCodes, type ExitCode } from '../exit-codes.ts'
 import { createLog } from '../log.ts'
+import { named } from '../values.ts'
 
 export interface RunOptions {
   readonly listen?: readonly string[]
@@ -52,15 +53,17 @@ export async function runNode(
 ): Promise<ExitCode> {
   const { output, signal } = context
   const log = createLog(output)
-  const node = await openNode({
-    dir,
-    mode: 'run',
-    log,
-    ...(listen === undefined ? {} : { listen }),
-    ...(announced === undefined ? {} : { announce: announced }),
-    ...(peer === undefined ? {} : { staticPeers: peer }),
-    ...(mdns === undefined ? {} : { mdns }),
-  })
+  const node = await whenFree(dir, () =>
+    openNode({
+      dir,
+      mode: 'run',
+      log,
+      ...(listen === undefined ? {} : { listen }),
+      ...(announced === undefined ? {} : { announce: announced }),
+      ...(peer === undefined ? {} : { staticPeers: peer }),
+      ...(mdns === undefined ? {} : { mdns }),
+    }),
+  )
   try {
     await onStarted(await node.operations.calls.whoami(undefined, { signal }), node)
     const failure = await Promise.race([node.failed, aborted(signal)])
@@ -79,10 +82,14 @@ function aborted(signal: AbortSignal): Promise<undefined> {
   })
 }
 
-async function announce({ output }: Context, dir: string, { node, site, name, addresses }: WhoAmI): Promise<void> {
-  if (output.json) await output.object({ node, site, name, dir, addresses })
+async function announce(
+  { output }: Context,
+  dir: string,
+  { node, site, siteName, name, addresses }: WhoAmI,
+): Promise<void> {
+  if (output.json) await output.object({ node, site, siteName, name, dir, addresses })
   else {
-    output.note(`node ${node} (${name}) of site ${site} runs in ${dir}`)
+    output.note(`node ${named(node ?? '', name)} of site ${named(site, siteName)} runs in ${dir}`)
     for (const address of addresses) output.note(`  ${address}`)
   }
 }

@@ -31,10 +31,12 @@ export function addSensor(root: Command, runner: Runner): void {
 }
 
 async function set(context: Context, options: SetOptions, patternText: string): Promise<void> {
+  const { output, signal } = context
   const { unit = [], type = [], place, label } = options
   if (unit.length + type.length === 0 && place === undefined && label === undefined)
     throw new UsageError('nothing to set: say --unit, --type, --place or --label')
-  const fieldTypes = parseAssignments(type)
+  const fieldTypes = parseAssignments(type, 'field=type, such as count=int')
+  const units = Object.fromEntries(parseAssignments(unit, 'field=unit, such as temperature=Cel'))
   for (const [field, text] of fieldTypes)
     if (!types.includes(text))
       throw new UsageError(`type ${JSON.stringify(text)} of ${field} is none of ${types.join(', ')}`)
@@ -43,12 +45,13 @@ async function set(context: Context, options: SetOptions, patternText: string): 
     'setCatalog',
     {
       pattern: parseSensorPattern(patternText),
-      ...(unit.length === 0 ? {} : { units: Object.fromEntries(parseAssignments(unit)) }),
+      ...(unit.length === 0 ? {} : { units }),
       ...(type.length === 0 ? {} : { types: Object.fromEntries(fieldTypes) as Record<string, ValueType> }),
       ...(place === undefined ? {} : { place }),
       ...(label === undefined ? {} : { label }),
     },
-    { signal: context.signal },
+    { signal },
   )
-  context.output.note(`set for ${patternText}`)
+  if (output.json) await output.object({ pattern: patternText })
+  else output.note(`set for ${patternText}`)
 }

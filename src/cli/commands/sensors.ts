@@ -2,9 +2,9 @@ import type { Command } from 'commander'
 import { formatTime, systemClock } from '../../model/index.ts'
 import { action, examples, type Runner } from '../command.ts'
 import type { Context } from '../context.ts'
-import { printable, valueText } from '../records.ts'
+import { valueText } from '../records.ts'
 import { table } from '../table.ts'
-import { formatAge, parsePatterns } from '../values.ts'
+import { formatAge, parsePatterns, printable } from '../values.ts'
 
 export function addSensors(root: Command, runner: Runner): void {
   const command = root

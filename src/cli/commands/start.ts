@@ -6,6 +6,7 @@ import { action, examples, type Runner } from '../command.ts'
 import type { Context } from '../context.ts'
 import type { ExitCode } from '../exit-codes.ts'
 import { found, type InitOptions } from './init.ts'
+import { named } from '../values.ts'
 import { runNode, runOptions, type RunOptions } from './run.ts'
 
 export function addStart(root: Command, runner: Runner): void {
@@ -27,16 +28,16 @@ async function start(context: Context, options: InitOptions & RunOptions): Promi
 }
 
 async function welcome({ output }: Context, dir: string, who: WhoAmI): Promise<void> {
-  const { node, site, name, addresses, exported } = who
+  const { node, site, siteName, name, addresses, exported } = who
   if (output.json) {
-    await output.object({ node, site, name, dir, addresses })
+    await output.object({ node, site, siteName, name, dir, addresses })
     return
   }
   const hedgerow = existsSync('package.json') && existsSync('bin/hedgerow.js') ? 'npx hedgerow' : 'hedgerow'
   const here = relative('', dir) === 'hedgerow-data' ? hedgerow : `${hedgerow} --dir ${dir}`
   const lines = [
-    `node      ${node} (${name})`,
-    `site      ${site}`,
+    `node      ${named(node ?? '', name)}`,
+    `site      ${named(site, siteName)}`,
     ...addresses.map((address, i) => `${i === 0 ? 'addresses' : '         '} ${address}`),
     `data      ${dir}`,
     '',

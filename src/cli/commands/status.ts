@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { action, examples, type Runner } from '../command.ts'
 import type { Context } from '../context.ts'
+import { counted, named } from '../values.ts'
 import { peerJson, peerTable } from './peers.ts'
 
 export function addStatus(root: Command, runner: Runner): void {
@@ -15,11 +16,12 @@ export function addStatus(root: Command, runner: Runner): void {
 async function status({ output, client: open, signal }: Context, { deep }: { readonly deep?: boolean }): Promise<void> {
   await using client = await open()
   const found = await client.call('status', { deep: deep ?? false }, { signal })
-  const { node, site, records, documents, digest, content, atRisk, warnings, peers } = found
+  const { node, site, siteName, records, documents, digest, content, atRisk, warnings, peers } = found
   if (output.json) {
     await output.object({
       node: node ?? null,
       site,
+      ...(siteName === undefined ? {} : { siteName }),
       records,
       documents,
       digest,
@@ -30,11 +32,14 @@ async function status({ output, client: open, signal }: Context, { deep }: { rea
     })
     return
   }
-  await output.line(`node      ${node ?? 'none: this directory was restored and has no identity yet'}`)
-  await output.line(`site      ${site}`)
-  await output.line(`records   ${records} in ${documents} documents`)
+  const { name } = await client.call('whoami', undefined, { signal })
   await output.line(
-    `at risk   ${atRisk === 0 ? 'none: every record is on another node, too' : `${atRisk} records are on no other node`}`,
+    `node      ${node === undefined ? 'none: this directory was restored and has no identity yet' : named(node, name)}`,
+  )
+  await output.line(`site      ${named(site, siteName)}`)
+  await output.line(`records   ${records} in ${counted(documents, 'document')} (corrections count, too)`)
+  await output.line(
+    `at risk   ${records === 0 ? 'none' : atRisk === 0 ? 'none: every record is on another node, too' : `${counted(atRisk, 'record is', 'records are')} on no other node`}`,
   )
   await output.line(`digest    ${digest}`)
   if (content !== undefined) await output.line(`content   ${content}`)

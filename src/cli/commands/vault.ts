@@ -26,7 +26,11 @@ export function addVault(root: Command, runner: Runner): void {
   examples(command, 'hedgerow vault init /media/usb/hedgerow')
 }
 
-async function init({ output, surroundings }: Context, { unencrypted, passphraseFile }: InitOptions, dir: string): Promise<void> {
+async function init(
+  { output, surroundings }: Context,
+  { unencrypted, passphraseFile }: InitOptions,
+  dir: string,
+): Promise<void> {
   const vault = resolve(dir)
   const { recoveryPhrase } = await initVaultAt(
     vault,

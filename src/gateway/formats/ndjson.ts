@@ -68,6 +68,7 @@ export function parseReading(
   const { sensor, time, fields } = object
   if (typeof sensor !== 'string') throw new InvalidInputError('expected sensor: the name of a sensor')
   if (!isObject(fields)) throw new InvalidInputError('expected fields: an object such as { "temperature": 21.5 }')
+  if (Object.keys(fields).length === 0) throw new InvalidInputError('no fields: expected at least one')
   const parsed = time === undefined ? { time: undefined, cut: false } : timeOf(time, options)
   const reading = { sensor: parseSensorId(sensor), time: parsed.time, fields: Object.entries(fields).map(fieldOf) }
   checkReading({ ...reading, time: reading.time ?? limits.timeMinUs })

@@ -40,11 +40,13 @@ function nodeOfAddress(address: Multiaddr): string | undefined {
 export function listenError(listen: readonly string[], cause: unknown): NetworkError {
   const text = cause instanceof Error ? cause.message : String(cause)
   const inUse = text.includes('EADDRINUSE')
+  // libp2p lists each address with a stack: the system's own words are enough.
+  const reason = /Error: (.+)/.exec(text)?.[1] ?? text.trim().split('\n', 1)[0]
   return new NetworkError(
     `cannot listen on ${listen.join(' and ')}: ` +
       (inUse
         ? 'the port is in use (EADDRINUSE); stop the other program or choose another port'
-        : `${text.trim()}; choose an address of this machine`),
+        : `${reason}; choose an address of this machine`),
     { cause },
   )
 }

@@ -9,6 +9,7 @@ import { networkInterfaces } from 'node:os'
 import multicastDns, { type MulticastDNS, type ResponsePacket } from 'multicast-dns'
 import type { Clock, NodeId, Timer } from '../../model/index.ts'
 import { constants } from './constants.ts'
+import { usableAddresses } from '../usable-addresses.ts'
 import { parseAddresses } from './libp2p-addresses.ts'
 import type { NetworkLog } from './log.ts'
 
@@ -116,12 +117,8 @@ export class LocalDiscovery {
     const texts = [...answers, ...additionals].flatMap((answer) =>
       answer.type === 'TXT' ? [answer.data].flat().map(String) : [],
     )
-    const addresses = texts
-      .filter((text) => text.startsWith(prefix))
-      .slice(0, constants.discoverAddresses)
-      .map((text) => text.slice(prefix.length))
     try {
-      const { expected, multiaddrs } = parseAddresses(addresses)
+      const { expected, multiaddrs } = parseAddresses(heardAddresses(texts))
       if (expected !== undefined && expected !== node) onDiscover(expected, multiaddrs.map(String))
     } catch (error) {
       log('info', 'an announcement on the local network was ignored', { error })
@@ -160,4 +157,13 @@ export function interfaceAddresses(interfaces: ReturnType<typeof networkInterfac
     (list = []) => list.find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? [],
   )
   return first.length > 0 ? first.slice(0, constants.mdnsInterfaces) : ['127.0.0.1']
+}
+
+/** The addresses in the texts of an answer; one that cannot be read does not cost the others. */
+export function heardAddresses(texts: readonly string[]): string[] {
+  const addresses = texts
+    .filter((text) => text.startsWith(prefix))
+    .slice(0, constants.discoverAddresses)
+    .map((text) => text.slice(prefix.length))
+  return usableAddresses(undefined, addresses)
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import type { networkInterfaces } from 'node:os'
-import { announcedAddresses, interfaceAddresses } from '../../../src/peer/network/local-discovery.ts'
+import { announcedAddresses, heardAddresses, interfaceAddresses } from '../../../src/peer/network/local-discovery.ts'
 
 const id = '/p2p/12D3KooWGfWmiknjRt3bsGJRfHPVN2n98pdNn35zJBP1Ly5Ffcvu'
 
@@ -22,6 +22,11 @@ describe('an announcement on an interface', () => {
     const local = `/ip6/fe80::1/tcp/47474${id}`
     assert.deepEqual(announcedAddresses([local, loopback], '192.168.1.9'), [loopback])
     assert.deepEqual(announcedAddresses([local], '192.168.1.9'), [])
+  })
+
+  it('is heard without the addresses in it that cannot be read', () => {
+    const good = `/ip4/192.168.1.9/tcp/47474${id}`
+    assert.deepEqual(heardAddresses(['dnsaddr=/ip4/300.1.1.1/tcp/1', `dnsaddr=${good}`, 'other=text']), [good])
   })
 
   it('goes out on every interface with IPv4, on loopback only if there is no other', () => {
