@@ -25,7 +25,8 @@ export async function runCommandLine(argv: readonly string[], surroundings: Surr
     await program(runner, { ...surroundings, json }).parseAsync([...argv], { from: 'user' })
   } catch (error) {
     // Whatever a command says of being interrupted, that is the reason.
-    if (signal.aborted && signal.reason instanceof Interrupted) return signal.reason.exitCode
+    const reason: unknown = signal.aborted ? signal.reason : error
+    if (reason instanceof Interrupted) return reason.exitCode
     exitCode = exitCodeOf(error)
     const told = output ?? new Output({ json, quiet: false, ...surroundings })
     if (!(error instanceof CommanderError)) report(error, told)

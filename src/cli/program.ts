@@ -20,7 +20,7 @@ export function program(runner: Runner, { stdout, stderr, json }: ProgramOptions
     .option('-y, --yes', 'answer questions with yes')
     .showHelpAfterError('(run it with --help for its options and an example)')
     .showSuggestionAfterError()
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp({ showGlobalOptions: true, subcommandTerm: (command) => command.name() })
     .configureOutput({
       writeOut: (text) => stdout.write(text),
       writeErr: (text) => json || stderr.write(text),

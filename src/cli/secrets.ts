@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
 import { UsageError } from '../model/index.ts'
-import type { Surroundings } from './surroundings.ts'
+import { Interrupted, type Surroundings } from './surroundings.ts'
 
 export interface PassphraseSource {
   /** What the passphrase opens, for the prompt: `the exported identity`. */
@@ -67,7 +67,7 @@ function prompt({ stdin, stderr }: Surroundings, question: string): Promise<stri
       lines.close()
     })
     lines.once('SIGINT', () => {
-      reject(new UsageError('interrupted'))
+      reject(new Interrupted('SIGINT'))
       lines.close()
     })
     lines.once('close', () => {

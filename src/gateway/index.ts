@@ -51,5 +51,6 @@ export type {
   RecordView as RecordItem,
   ResolveRequest,
   Role,
+  SensorSummary,
   StoreLog as NodeLog,
 } from '../store/index.ts'

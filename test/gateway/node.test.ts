@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { copyFile, readdir, rm, stat } from 'node:fs/promises'
+import { copyFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { directory } from '../../src/gateway/directory.ts'
-import { initDirectory, openClient, openNode } from '../../src/gateway/index.ts'
+import { initDirectory, joinDirectory, openClient, openNode, whenFree, type Node } from '../../src/gateway/index.ts'
 import { redeem } from '../../src/gateway/join-site.ts'
 import { freePort } from '../../src/gateway/ports.ts'
 import { finishSiteChange, planSiteChange } from '../../src/gateway/site-change.ts'
@@ -14,6 +14,7 @@ import {
   NotFoundError,
   parseFieldName,
   parseSensorId,
+  StorageError,
   systemClock,
   systemRandom,
   WrongSiteError,
@@ -52,6 +53,32 @@ describe('node', () => {
     await first.close()
     await first.close()
     await using _second = await openNode({ dir: dir.path, mode: 'offline' })
+  })
+
+  it('waits for its store while a short command has it', async () => {
+    await using dir = await temporaryDirectory()
+    await initDirectory(dir.path, environment)
+    const first = await openNode({ dir: dir.path, mode: 'offline' })
+    let refused = 0
+    await using second = await whenFree(dir.path, async () => {
+      try {
+        return await openNode({ dir: dir.path, mode: 'run', listen, mdns: false })
+      } catch (error) {
+        refused++
+        await first.close()
+        throw error
+      }
+    })
+    assert.equal(refused, 1)
+    assert.ok(second.peer !== undefined)
+    await assert.rejects(
+      whenFree(dir.path, () => {
+        refused++
+        return openNode({ dir: dir.path, mode: 'run', listen, mdns: false })
+      }),
+      LockedError,
+    )
+    assert.equal(refused, 2)
   })
 
   it('refuses a key of another site', async () => {
@@ -146,6 +173,82 @@ describe('node', () => {
     await planSiteChange(directory(house), joined)
     await using again = await openNode({ dir: house, mode: 'offline' })
     assert.equal((await again.store.totals()).records, 1)
+  })
+})
+
+describe('founding a site', () => {
+  it('begins anew where an attempt was interrupted', async () => {
+    await using dir = await temporaryDirectory()
+    const { node } = await initDirectory(dir.path, environment)
+    const { store, founding } = directory(dir.path)
+    // As a kill before the last step leaves it.
+    await rename(store, founding)
+    const again = await initDirectory(dir.path, environment)
+    assert.notEqual(again.node, node)
+    await using _node = await openNode({ dir: dir.path, mode: 'offline' })
+    assert.equal(existsSync(founding), false)
+  })
+
+  it('names a directory that cannot be made', async () => {
+    await using dir = await temporaryDirectory()
+    await writeFile(join(dir.path, 'file'), '')
+    for (const [path, reason] of [
+      [join(dir.path, 'file'), /a file of that name is there/],
+      [join(dir.path, 'file', 'node'), /ENOTDIR/],
+      ['/proc/node', /ENOENT/],
+    ] as const)
+      await assert.rejects(initDirectory(path, environment), (error) => {
+        assert.ok(error instanceof StorageError)
+        assert.match(error.message, reason)
+        return error.message.includes(path)
+      })
+  })
+})
+
+describe('joining a site', () => {
+  const invited = async (inviter: Node): Promise<string> =>
+    (
+      await inviter.operations.calls.invite(
+        { role: 'writer', expiresMs: 60_000 },
+        { signal: new AbortController().signal },
+      )
+    ).code
+
+  it('is the same node and the same invite again where the answer was lost', async () => {
+    await using dir = await temporaryDirectory()
+    const [barn, house] = [join(dir.path, 'barn'), join(dir.path, 'house')]
+    await initDirectory(barn, environment)
+    const lost = new AbortController()
+    await using inviter = await openNode({
+      dir: barn,
+      mode: 'run',
+      listen,
+      mdns: false,
+      log: (_level, message) => {
+        if (message === 'a node joined') lost.abort(new Error('the answer is lost'))
+      },
+    })
+    const code = await invited(inviter)
+    const attempt = (signal: AbortSignal) =>
+      joinDirectory(house, code, { ...environment, log: () => undefined, signal })
+    await assert.rejects(attempt(lost.signal), /the answer is lost/)
+    assert.equal(inviter.store.members.members().length, 2)
+    const { node } = await attempt(new AbortController().signal)
+    assert.ok(inviter.store.members.member(node) !== undefined)
+    assert.equal(inviter.store.members.members().length, 2)
+    assert.equal(existsSync(directory(house).joiningKey), false)
+  })
+
+  it('that is refused leaves nothing behind', async () => {
+    await using dir = await temporaryDirectory()
+    const [barn, house] = [join(dir.path, 'barn'), join(dir.path, 'house')]
+    await initDirectory(barn, environment)
+    await using inviter = await openNode({ dir: barn, mode: 'run', listen, mdns: false })
+    const code = await invited(inviter)
+    const options = { ...environment, log: () => undefined, signal: new AbortController().signal }
+    await joinDirectory(join(dir.path, 'other'), code, options)
+    await assert.rejects(joinDirectory(house, code, options), NotAllowedError)
+    assert.equal(existsSync(house), false)
   })
 })
 

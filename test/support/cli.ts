@@ -3,7 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { PassThrough, Readable, Writable } from 'node:stream'
+import { Readable, Writable } from 'node:stream'
 import { runCommandLine } from '../../src/cli/command-line.ts'
 import { Interrupted } from '../../src/cli/surroundings.ts'
 
@@ -15,6 +15,8 @@ export interface CliOptions {
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
   readonly input?: string
+  /** Standard output is a terminal of this width; in this process only. */
+  readonly columns?: number
 }
 
 export interface CliResult {
@@ -145,8 +147,9 @@ class Kept extends Writable {
   readonly #chunks: Buffer[] = []
   readonly #onLine: (line: string) => void
 
-  constructor() {
+  constructor(columns?: number) {
     super()
+    if (columns !== undefined) Object.assign(this, { isTTY: true, columns })
     const { promise, resolve } = Promise.withResolvers<string>()
     this.firstLine = promise
     this.#onLine = resolve
@@ -171,12 +174,12 @@ interface Here {
 }
 
 /** A command line in this process; `input` left out: standard input ends at once. */
-export function startHere(args: readonly string[], { env, input }: CliOptions, stdin?: PassThrough): Here {
+function startHere(args: readonly string[], { env, input, columns }: CliOptions): Here {
   const abort = new AbortController()
   const end = (signal: NodeJS.Signals): void => abort.abort(new Interrupted(signal))
-  const [stdout, stderr] = [new Kept(), new Kept()]
+  const [stdout, stderr] = [new Kept(columns), new Kept()]
   const code = runCommandLine(args, {
-    stdin: stdin ?? Readable.from(input === undefined ? [] : [Buffer.from(input)]),
+    stdin: Readable.from(input === undefined ? [] : [Buffer.from(input)]),
     stdout,
     stderr,
     env: { ...inherited(), ...env },

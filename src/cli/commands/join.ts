@@ -1,3 +1,4 @@
+import { addAbortSignal } from 'node:stream'
 import type { Command } from 'commander'
 import { joinDirectory } from '../../gateway/index.ts'
 import { systemClock, systemRandom, UsageError } from '../../model/index.ts'
@@ -44,8 +45,9 @@ async function join(context: Context, { name }: { readonly name?: string }, give
   )
 }
 
-async function readCode({ stdin, stderr }: Surroundings): Promise<string> {
+async function readCode({ stdin, stderr, signal }: Surroundings): Promise<string> {
   if (stdin.isTTY === true) stderr.write('Code: ')
+  addAbortSignal(signal, stdin)
   let text = ''
   for await (const chunk of stdin as AsyncIterable<Buffer>) {
     text += chunk.toString('utf8')

@@ -3,7 +3,15 @@ import * as fc from 'fast-check'
 import * as errors from '../../../src/model/index.ts'
 import { HedgerowError, LimitError, LockedError } from '../../../src/model/index.ts'
 import { packError, unpackError } from '../../../src/gateway/control/wire-errors.ts'
-import { decodeValue, encodeFrame, encodeValue, readFrames, wireLimits } from '../../../src/gateway/control/wire.ts'
+import {
+  decodeItem,
+  decodeValue,
+  encodeFrame,
+  encodeItem,
+  encodeValue,
+  readFrames,
+  wireLimits,
+} from '../../../src/gateway/control/wire.ts'
 
 const value = fc.letrec((tie) => ({
   any: fc.oneof(
@@ -27,6 +35,19 @@ describe('control frames', () => {
       }),
       { numRuns: 500 },
     )
+  })
+
+  it('bring items of a stream back as they were, as JSON text only where that is exact', () => {
+    fc.assert(
+      fc.property(value, (original) => {
+        assert.deepStrictEqual(decodeItem(encodeItem(original)), original)
+      }),
+      { numRuns: 500 },
+    )
+    const exact = { time: 1, fields: [{ value: 21.5, unit: 'Cel', shown: null, removed: false }] }
+    assert.equal(typeof encodeItem(exact), 'string')
+    for (const other of [-0, 1n, Uint8Array.of(1), Number.NaN, [undefined], new Map()])
+      assert.equal(typeof encodeItem({ ...exact, other }), 'object', String(other))
   })
 
   it('keep 21 and 21n, 0 and −0 apart', () => {

@@ -145,7 +145,7 @@ describe('field state', () => {
   const qualityArbitrary = fc.constantFrom(...qualities)
   // Decoded entries have the ordinary prototype; so have these.
   const plain = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
-    fc.record(model, { noNullPrototype: true }) as fc.Arbitrary<T>
+    fc.record(model, { noNullPrototype: true })
   const readingArbitrary = plain({
     value: values,
     quality: qualityArbitrary,
