@@ -9,7 +9,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { systemRandom } from '../src/model/index.ts'
-import { correct, lostCorrections, planCorrections, type Correction } from './demo/corrections.ts'
+import {
+  correct,
+  countRivals,
+  lostCorrections,
+  planCorrections,
+  type Correction,
+  type Plan,
+} from './demo/corrections.ts'
 import { cutIntoThirds, generateThirds } from './demo/data.ts'
 import { Gateway, hedgerow, until } from './demo/gateway.ts'
 
@@ -56,20 +63,22 @@ async function demo(): Promise<void> {
   const [a, b, c] = await foundSite()
   const imported = await takeIn([a, b, c])
   await same(`three gateways hold ${imported} records`, [a, b, c])
-  check(`what was written is there: ${imported} records`, (await a.status()).records === imported)
+  const before = await countRivals(a.client)
 
-  const made = await correctApart(a, b, c)
+  const { made, plan } = await correctApart(a, b, c)
   await same('healed: three gateways show the same', [a, b, c])
   for (const { name, client } of [a, b, c]) {
     const lost = await lostCorrections(client, made)
     check(`${name} holds every correction: ${made.length} written, ${lost.length} lost`, lost.length === 0)
-    const conflicts = await countConflicts(client)
-    check(`${name} shows ${conflicts} conflicts where both sides corrected one value`, conflicts === contested)
+    const { conflicts, dropped } = await countRivals(client)
+    const found = conflicts - before.conflicts
+    check(`${name} shows ${found} conflicts where both sides corrected one value`, found === plan.contested)
+    check(`last-write-wins would have lost ${dropped} corrections without a trace`, dropped === plan.contested)
   }
-  say(`last-write-wins would have lost ${contested} of the corrections without a trace`)
   const resolved = await resolveOne(a)
   await same('one conflict resolved, everywhere', [a, b, c])
-  check('one conflict less', (await countConflicts(c.client)) === contested - 1)
+  const after = await countRivals(c.client)
+  check('one conflict less', after.conflicts === before.conflicts + plan.contested - 1)
 
   await loseFounder(a, b, c)
   await same('the founder is back: three gateways show the same', [a, b, c])
@@ -108,23 +117,31 @@ async function takeIn(all: readonly Gateway[]): Promise<number> {
       ? (await generateThirds(folder)).map((file) => [file])
       : await cutIntoThirds(files, folder, options['no-header'] !== true)
   const profile = options.profile === undefined ? [] : ['--profile', options.profile]
-  await Promise.all(
+  const added = await Promise.all(
     all.map(async (gateway, i) => {
-      for (const file of thirds[i] ?? []) await hedgerow(['import', file, '--dir', gateway.dir, '--quiet', ...profile])
+      let records = 0
+      for (const file of thirds[i] ?? []) {
+        const said = await hedgerow(['import', file, '--dir', gateway.dir, '--json', ...profile])
+        for (const line of said.trim().split('\n')) records += (JSON.parse(line) as { appended?: number }).appended ?? 0
+      }
+      return records
     }),
   )
-  say('each gateway took in its own third')
-  let expected = 0
-  await until('the imports to be everywhere', minuteMs, async () => {
+  const expected = added.reduce((sum, records) => sum + records, 0)
+  say(`each gateway took in its own third: ${added.join(' + ')} records`)
+  await until(`the ${expected} records to be everywhere`, minuteMs, async () => {
     const counts = await Promise.all(all.map(async (gateway) => (await gateway.status()).records))
-    expected = Math.max(...counts)
     return counts.every((count) => count === expected)
   })
   return expected
 }
 
 /** Cuts the third gateway off; both sides go on and correct; then heals. Gives all corrections. */
-async function correctApart(a: Gateway, b: Gateway, c: Gateway): Promise<Correction[]> {
+async function correctApart(
+  a: Gateway,
+  b: Gateway,
+  c: Gateway,
+): Promise<{ readonly made: readonly Correction[]; readonly plan: Plan }> {
   const plan = await planCorrections(a.client, corrections, contested)
   for (const { relay } of [a, b, c]) relay.cut()
   await until('the cut to be noticed', 30_000, async () => {
@@ -142,24 +159,23 @@ async function correctApart(a: Gateway, b: Gateway, c: Gateway): Promise<Correct
     correct(c.client, plan.island, 'carla'),
   ])
   const made = [...plan.mainland, ...plan.island]
-  say(`${made.length} corrections on both sides, ${contested} values by both`)
+  say(`${made.length} corrections on both sides, ${plan.contested} values by both`)
   const [here, there] = [(await a.status()).digest, (await c.status()).digest]
   check('the two sides differ now', here !== there)
   for (const { relay } of [a, b, c]) relay.heal()
   say('the cable is back')
-  return made
+  return { made, plan }
 }
 
 /** Gives the sensor and time whose rival corrections were settled. */
 async function resolveOne(gateway: Gateway): Promise<string> {
   for await (const { sensor, time, fields, seen } of gateway.client.stream('query', {
     onlyConflicts: true,
-    limit: 1,
     seen: true,
   })) {
     const field = fields.find(({ conflict }) => conflict !== undefined)
     const value = field?.amendments[0]?.value
-    if (field === undefined || value === undefined) continue
+    if (field?.conflict !== 'amend/amend' || value === undefined) continue
     await gateway.client.call('resolve', {
       sensor,
       time,
@@ -173,13 +189,6 @@ async function resolveOne(gateway: Gateway): Promise<string> {
     return `${sensor} ${time}`
   }
   throw new Error('there was no conflict to resolve')
-}
-
-async function countConflicts(client: Gateway['client']): Promise<number> {
-  let count = 0
-  for await (const { fields } of client.stream('query', { onlyConflicts: true }))
-    count += fields.filter(({ conflict }) => conflict !== undefined).length
-  return count
 }
 
 /** Full and incremental backup of the founder, then its end and its return. */

@@ -16,6 +16,24 @@ export interface Plan {
   readonly contested: number
 }
 
+/** What stands in conflict on a node, counted field by field. */
+export interface Rivals {
+  readonly conflicts: number
+  /** Corrections beside another one of the same value: what last-write-wins would have dropped without a trace. */
+  readonly dropped: number
+}
+
+export async function countRivals(client: NodeClient): Promise<Rivals> {
+  let conflicts = 0
+  let dropped = 0
+  for await (const { fields } of client.stream('query', { onlyConflicts: true }))
+    for (const { conflict, amendments } of fields) {
+      if (conflict !== undefined) conflicts++
+      dropped += Math.max(0, new Set(amendments.map(({ value }) => value)).size - 1)
+    }
+  return { conflicts, dropped }
+}
+
 /** Plans corrections of the first numeric field of records spread over everything there is. */
 export async function planCorrections(client: NodeClient, count: number, contested: number): Promise<Plan> {
   const records: RecordItem[] = []
@@ -26,18 +44,18 @@ export async function planCorrections(client: NodeClient, count: number, contest
   for await (const record of client.stream('query', {}))
     if (seen++ % every === 0 && records.length < wanted) records.push(record)
   const corrections = records.flatMap(({ sensor, time, fields }): Correction[] => {
-    const field = fields.find(({ shown }) => typeof shown?.value === 'number')
+    const field = fields.find(({ shown, conflict }) => typeof shown?.value === 'number' && conflict === undefined)
     return field === undefined
       ? []
       : [{ sensor, time, field: field.field, value: Math.round(10 * Number(field.shown?.value) + 5) / 10 }]
   })
-  const both = corrections.slice(0, contested)
-  const rest = corrections.slice(contested)
+  const both = corrections.slice(0, Math.min(contested, Math.floor(corrections.length / 4)))
+  const rest = corrections.slice(both.length)
   const half = Math.floor(rest.length / 2)
   return {
     mainland: [...both, ...rest.slice(0, half)],
     island: [...both.map((one) => ({ ...one, value: one.value + 1 })), ...rest.slice(half)],
-    contested,
+    contested: both.length,
   }
 }
 

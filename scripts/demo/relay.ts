@@ -60,12 +60,18 @@ export class Relay {
   }
 }
 
-/** A port of loopback that nobody listens on at this moment. */
+/** First port tried: below the range from which systems choose ports by themselves. */
+let nextPort = 21_000 + Math.floor(Math.random() * 8_000)
+
+/** A port of loopback that nobody listens on, and that nobody is given unasked. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
+  for (;;) {
+    const port = nextPort++
+    const server = createServer()
+    const free = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+    })
+    if (free) return port
+  }
 }

@@ -5,14 +5,14 @@ import type { Dialler } from './dialler.ts'
 import type { AddressBook } from './members-exchange.ts'
 import { otherMembers } from './status.ts'
 
-/** Shares where the members of the site can be reached, and has the dialler learn it from others. */
+/** Shares where the members of the site say they can be reached, and has the dialler learn it from others. */
 export function addressBook(store: Store, own: NodeId, dialler: Dialler): AddressBook {
   return {
     share: (except) =>
       otherMembers(store, own)
         .map(({ certificate: { node } }) => ({
           node,
-          addresses: dialler.addresses(node).slice(0, peerLimits.helloAddresses),
+          addresses: dialler.shareable(node).slice(0, peerLimits.helloAddresses),
         }))
         .filter(({ node, addresses }) => node !== except && addresses.length > 0)
         .slice(0, peerLimits.sharedMembers),

@@ -40,6 +40,8 @@ export class Dialler {
   readonly #context: PeerContext
   readonly #hooks: DiallerHooks
   readonly #targets = new Map<string, Target>()
+  /** Configured addresses, without the node's id: how this node reaches others may be its own affair (a tunnel, a relay). */
+  readonly #configured = new Set<string>()
   #dialling = 0
   #timerDueMs = Infinity
   #stopped = true
@@ -60,6 +62,7 @@ export class Dialler {
 
   /** An address that was configured: dialled for ever, with or without the node's id in it. */
   addStatic(address: string): void {
+    this.#configured.add(withoutNode(address))
     const node = nodeIn(address)
     // One that cannot be read fails by itself, without harm to what else is known of the node.
     const known = usableAddresses(node, [address]).length > 0 ? node : undefined
@@ -95,6 +98,11 @@ export class Dialler {
 
   addresses(node: NodeId): readonly string[] {
     return this.#targets.get(node)?.addresses ?? []
+  }
+
+  /** What others may be told of where a node is: all but what was configured here. */
+  shareable(node: NodeId): readonly string[] {
+    return this.addresses(node).filter((address) => !this.#configured.has(withoutNode(address)))
   }
 
   lastError(node: NodeId): string | undefined {
@@ -261,4 +269,8 @@ function merged({ worked, addresses }: Target, more: readonly string[]): string[
 /** The node id at the end of a multiaddr. */
 export function nodeIn(address: string): NodeId | undefined {
   return /\/p2p\/(12D3Koo[1-9A-HJ-NP-Za-km-z]+)$/.exec(address)?.[1] as NodeId | undefined
+}
+
+function withoutNode(address: string): string {
+  return address.replace(/\/p2p\/[^/]+$/, '')
 }

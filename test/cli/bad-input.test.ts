@@ -42,11 +42,54 @@ describe('hedgerow, given what is wrong', function () {
 
   it('refuses to listen on or to dial what is no address', async () => {
     await using site = await founded()
-    for (const option of ['--listen', '--peer']) {
+    for (const option of ['--listen', '--announce', '--peer']) {
       const { code, stderr } = await cli(['run', ...site.at, option, '192.168.1.20:47474'])
       assert.equal(code, 1)
       assert.match(stderr, /"192\.168\.1\.20:47474" is not an address of a node, such as/)
     }
+  })
+
+  it('says in one line that an address is not this machine’s', async () => {
+    await using site = await founded()
+    const { code, stderr } = await cli(['run', ...site.at, '--no-mdns', '--listen', '/ip4/203.0.113.7/tcp/47474'])
+    assert.equal(code, 1)
+    assert.match(stderr, /^error: cannot listen on \/ip4\/203\.0\.113\.7\/tcp\/47474: .*EADDRNOTAVAIL.*\n$/)
+  })
+
+  it('refuses an unknown zone even where no time needs it', async () => {
+    await using site = await founded()
+    for (const command of [['query'], ['append', '--stdin'], ['append', '--sensor', 'a', 'v=1']]) {
+      const { code, stderr } = await cli([...command, ...site.at, '--tz', 'Mars/Olympus'])
+      assert.equal(code, 1, command.join(' '))
+      assert.match(stderr, /is not a time zone/)
+    }
+  })
+
+  it('shows the form that an option wants', async () => {
+    await using site = await founded()
+    for (const [command, form] of [
+      [['policy', 'set', 'a', '--rule', 'v'], /field=rule/],
+      [['sensor', 'set', 'a', '--unit', 'v'], /field=unit/],
+      [['sensor', 'set', 'a', '--type', 'v'], /field=type/],
+      [['append', '--sensor', 'a', 'v'], /field=value/],
+      [['invite', '--expires', '999999w'], /ten years/],
+    ] as const) {
+      const { code, stderr } = await cli([...command, ...site.at])
+      assert.equal(code, 2, command.join(' '))
+      assert.match(stderr, form)
+    }
+  })
+
+  it('takes the good files in when others cannot be read, with exit code 3', async () => {
+    await using site = await founded()
+    const [good, empty] = [join(site.path, 'good.csv'), join(site.path, 'empty.csv')]
+    await writeFile(good, 'time,v\n2026-11-20T08:00:00Z,1\n')
+    await writeFile(empty, '')
+    const missing = join(site.path, 'none.csv')
+    const { code, stderr } = await cli(['import', ...site.at, '--sensor', 'a', empty, missing, good])
+    assert.equal(code, 3)
+    assert.match(stderr, /empty\.csv is empty(.|\n)*there is no file .*none\.csv(.|\n)*1 record added\n$/)
+    assert.equal((await cli(['import', ...site.at, '--sensor', 'a', empty, missing])).code, 1)
   })
 
   it('refuses NaN, times out of range or without a zone, bad sensor names and a 10 MB field', async () => {
@@ -203,6 +246,28 @@ describe('hedgerow, given what is wrong', function () {
     const { code, stderr } = await cli(['init', ...site.at])
     assert.equal(code, 1)
     assert.match(stderr, /holds a store already/)
+  })
+
+  it('tells a wrong command line as JSON, too', async () => {
+    for (const [command, message] of [
+      [['fly'], "unknown command 'fly'"],
+      [['query', '--limit'], "option '--limit <n>' argument missing"],
+      [[], 'a command is missing: see hedgerow --help'],
+    ] as const) {
+      const { code, stdout, stderr } = await cli(['--json', ...command])
+      assert.deepEqual([code, stdout], [2, ''])
+      assert.deepEqual(JSON.parse(stderr), { error: { code: 'USAGE', message } })
+    }
+  })
+
+  it('exports no identity where there is none, with exit code 1', async () => {
+    await using site = await founded()
+    await rm(join(site.path, 'node', 'identity.key'))
+    const { code, stderr } = await cli(['identity', 'export', ...site.at, join(site.path, 'copy')], {
+      env: { HEDGEROW_PASSPHRASE: 'correct horse' },
+    })
+    assert.equal(code, 1)
+    assert.match(stderr, /has no identity to export/)
   })
 
   it('gives errors as JSON with their code for --json', async () => {

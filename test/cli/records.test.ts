@@ -4,6 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { childMs, cli, cliJson, cliOk, entry } from '../support/cli.ts'
 import { founded, type Founded } from '../support/founded.ts'
+import { temporaryDirectory } from '../support/temp-dir.ts'
 
 interface Shown {
   sensor: string
@@ -192,7 +193,8 @@ describe('hedgerow sensors, policy, status', function () {
   it('show units, places, last values, groups and the totals', async () => {
     await using site = await founded('barn')
     await append(site, 'house/air', at8, 'temperature=21.5')
-    await cliOk(['sensor', 'set', ...site.at, 'house/*', '--unit', 'temperature=Cel', '--place', 'north wall'])
+    const set = ['sensor', 'set', ...site.at, 'house/*', '--unit', 'temperature=Cel', '--place', 'north wall']
+    assert.deepEqual(await cliJson(set), [{ pattern: 'house/*' }])
     const [sensor] = await cliJson<{
       fields: { unit: string; last: { value: number; time: string } }[]
       place: string
@@ -231,6 +233,29 @@ describe('hedgerow sensors, policy, status', function () {
     assert.deepEqual([status?.['records'] !== 0, status?.['atRisk'] !== 0, status?.['peers']], [true, true, []])
     assert.match(String(status?.['content']), /^[0-9a-f]{64}$/)
     assert.match(String(status?.['warnings']), /never exported/)
+  })
+
+  it('keep what matters most on a narrow terminal', async () => {
+    await using site = await founded('barn')
+    await append(site, 'house/air', at8, 'temperature=21.5')
+    await cliOk(['sensor', 'set', ...site.at, 'house/*', '--place', 'north wall'])
+    const titles = async (columns: number): Promise<string[]> =>
+      (await cliOk(['sensors', ...site.at], { columns })).split('\n', 1)[0]?.split(/ +/) ?? []
+    const narrow = ['sensor', 'field', 'last', 'age', 'records', 'nodes', 'conflicts']
+    assert.deepEqual(await titles(66), narrow)
+    assert.deepEqual(await titles(80), ['sensor', 'place', ...narrow.slice(1)])
+    assert.deepEqual(await titles(200), ['sensor', 'place', 'field', 'last', 'time', ...narrow.slice(3)])
+  })
+
+  it('name the site as its founder did', async () => {
+    await using dir = await temporaryDirectory()
+    const at = ['--dir', join(dir.path, 'node')]
+    const [founded] = await cliJson(['init', ...at, '--site', 'Miller farm'])
+    assert.equal(founded?.['siteName'], 'Miller farm')
+    for (const command of [['status'], ['identity', 'show']]) {
+      assert.match(await cliOk([...command, ...at]), /\(Miller farm\)/)
+      assert.equal((await cliJson([...command, ...at]))[0]?.['siteName'], 'Miller farm')
+    }
   })
 })
 

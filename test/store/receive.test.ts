@@ -101,7 +101,7 @@ describe('receive', () => {
     await site.refuses(new Forger(reader, amendments).put('k', 'v').set(), /no right to write/)
     await site.refuses(new Forger(writer, policyId).put('k', 'v').set(), /no right to write/)
     await site.refuses(new Forger(writer, journalOf(founder)).flush(one).set(), /into the journal of/)
-    // Another's actor, with one's own signature: F2.
+    // Another's actor, with one's own signature.
     await site.refuses(new Forger(writer, amendments, { of: founder }).put('k', 'v').set(), /does not verify/)
     await accepts(site, new Forger(founder, policyId).put('k', 'v').set())
     await accepts(site, new Forger(writer, catalogId).put('k', 'v').set())

@@ -5,7 +5,7 @@ import { action, examples, type Runner } from '../command.ts'
 import type { Context } from '../context.ts'
 import { toJson } from '../json.ts'
 import { recordJson, RecordTable } from '../records.ts'
-import { counted, parseCount, parsePatterns, parseTimeArgument } from '../values.ts'
+import { parseCount, parsePatterns, parseTimeArgument } from '../values.ts'
 
 interface QueryOptions {
   readonly from?: string
@@ -116,7 +116,7 @@ async function* newest(
   yield* records.reverse()
   if (cut)
     output.note(
-      `only the newest ${counted(limit, 'record')} of the last 24 h of data ${limit === 1 ? 'is' : 'are'} shown: name --from and --to, or --limit, for more`,
+      `only the newest ${limit === 1 ? 'record' : `${limit} records`} of the last 24 h of data ${limit === 1 ? 'is' : 'are'} shown: name --from and --to, or --limit, for more`,
     )
   else if (span.first !== undefined && span.first <= from)
     output.note(`only the last 24 h of data are shown, up to ${formatTime(span.last)}: name --from and --to for more`)
@@ -132,7 +132,7 @@ async function* ranged(
   const input: QueryInput = { ...wanted, ...(limit === undefined ? {} : { limit: limit + 1 }), seen: output.json }
   for await (const record of client.stream('query', input, { signal })) {
     if (count === limit) {
-      output.note(`only the first ${counted(limit, 'record')} ${limit === 1 ? 'is' : 'are'} shown: there are more`)
+      output.note(`only the first ${limit === 1 ? 'record is' : `${limit} records are`} shown: there are more`)
       return
     }
     count++

@@ -47,7 +47,7 @@ describe('control frames', () => {
     const exact = { time: 1, fields: [{ value: 21.5, unit: 'Cel', shown: null, removed: false }] }
     assert.equal(typeof encodeItem(exact), 'string')
     for (const other of [-0, 1n, Uint8Array.of(1), Number.NaN, [undefined], new Map()])
-      assert.equal(typeof encodeItem({ ...exact, other }), 'object', String(other))
+      assert.equal(typeof encodeItem({ ...exact, other }), 'object')
   })
 
   it('keep 21 and 21n, 0 and −0 apart', () => {
