@@ -36,6 +36,13 @@ export async function appendStream(
   let acknowledged = 0
   let duplicates = 0
   let failure: { readonly error: unknown } | undefined
+  const failed = Promise.withResolvers<void>()
+  const fail = (error: unknown): void => {
+    failure ??= { error }
+    failed.resolve()
+  }
+  // The source may be silent for hours: a node that has gone is noticed without a next line.
+  void client.gone?.then(fail)
   let waiting: AppendResult[] = []
   let sending: Promise<void> = Promise.resolve()
 
@@ -62,7 +69,7 @@ export async function appendStream(
     try {
       acknowledge(await client.call('append', { readings }))
     } catch (error) {
-      failure ??= { error }
+      fail(error)
     }
   }
   const start = async (readings: readonly UntimedReading[]): Promise<void> => {
@@ -81,7 +88,7 @@ export async function appendStream(
     bytes = 0
     await start(readings)
   }
-  const items = readNdjson(chunksOf(input, options.signal, flushBatch), {
+  const items = readNdjson(chunksOf(input, [aborted(options.signal), failed.promise], flushBatch), {
     file: 'standard input',
     ...(options.zone === undefined ? {} : { zone: options.zone }),
   })
@@ -107,21 +114,25 @@ export async function appendStream(
   return { acknowledged, duplicates }
 }
 
-/** Passes chunks on until the signal; calls `onTaken` when all lines of a chunk have been taken and more is asked for. */
+/** Passes chunks on until one of `ends` resolves; calls `onTaken` when all lines of a chunk have been taken and more is asked for. */
 async function* chunksOf(
   input: AsyncIterable<Uint8Array>,
-  signal: AbortSignal,
+  ends: readonly Promise<void>[],
   onTaken: () => Promise<void>,
 ): AsyncGenerator<Uint8Array> {
-  const ended = Promise.withResolvers<{ readonly done: true; readonly value: undefined }>()
-  const end = (): void => ended.resolve({ done: true, value: undefined })
-  if (signal.aborted) end()
-  signal.addEventListener('abort', end, { once: true })
+  const ended = Promise.race(ends).then(() => ({ done: true, value: undefined }) as const)
   const iterator = input[Symbol.asyncIterator]()
   for (;;) {
-    const next = await Promise.race([iterator.next(), ended.promise])
+    const next = await Promise.race([iterator.next(), ended])
     if (next.done === true) return
     yield next.value
     await onTaken()
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
 }

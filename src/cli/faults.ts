@@ -27,8 +27,9 @@ export class FaultList {
   /** Says how many were not listed; gives the number of all. */
   end(): number {
     const more = this.#count - listed
-    if (more > 0 && !this.#output.json)
-      this.#output.error(`${this.#source}: and ${counted(more, 'more row', 'more rows')}`)
+    if (more <= 0) return this.#count
+    if (this.#output.json) this.#output.errorObject({ moreFaults: { source: this.#source, rows: more } })
+    else this.#output.error(`${this.#source}: and ${counted(more, 'more row', 'more rows')}`)
     return this.#count
   }
 }

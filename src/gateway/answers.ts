@@ -1,12 +1,5 @@
 /** What a node answers to each operation. */
-import {
-  formatTime,
-  InvalidInputError,
-  type SensorId,
-  type SensorPattern,
-  type TimeUs,
-  type ValueType,
-} from '../model/index.ts'
+import { formatTime, InvalidInputError, type SensorId, type SensorPattern, type TimeUs } from '../model/index.ts'
 import type { RecordView, Store } from '../store/index.ts'
 import { createBackupOf } from './backup-operations.ts'
 import type { Directory } from './directory.ts'
@@ -64,7 +57,7 @@ export function nodeOperations(parts: AnswerParts): Operations {
         await (await store()).setCatalog(change)
         return null
       },
-      fieldTypes: async ({ sensor }) => fieldTypesOf(await store(), sensor),
+      fieldTypes: async ({ sensor }) => (await store()).fieldTypes(sensor),
       importMark: async ({ mark }) => (await (await store()).importMark(mark)) ?? {},
       setImportMark: async ({ mark }) => {
         await (await store()).setImportMark(mark)
@@ -99,12 +92,6 @@ export function nodeOperations(parts: AnswerParts): Operations {
 function plain(record: RecordView, seen: string = record.seen): RecordView {
   const { sensor, time, fields } = record
   return { sensor, time, fields, seen }
-}
-
-/** Types that the catalog sets, for a store that tells them. */
-async function fieldTypesOf(store: Store, sensor: SensorId): Promise<Readonly<Record<string, ValueType>>> {
-  const typed = store as Store & { fieldTypes?(sensor: SensorId): Promise<Readonly<Record<string, ValueType>>> }
-  return (await typed.fieldTypes?.(sensor)) ?? {}
 }
 
 const nearestShown = 3

@@ -85,8 +85,8 @@ export async function importFile(
   if (before !== undefined && !options.again) return { before, appended: 0, duplicates: 0, counts: nothing }
   const result = await appendRows(client, path, mapping, options)
   await client.call('flush', undefined, { signal })
-  // A file of which nothing was taken in may become good with another release: it is looked at again.
-  if (result.counts.readings > 0) await client.call('setImportMark', { mark }, { signal })
+  // A file with rows that were refused is looked at again: they are named anew, and the good ones are known by their values.
+  if (result.counts.readings > 0 && result.counts.faults === 0) await client.call('setImportMark', { mark }, { signal })
   return result
 }
 

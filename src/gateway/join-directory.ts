@@ -95,13 +95,18 @@ async function lookAt(
 
 /** Throws unless the store may go to the invite's site; gives the records it takes along. */
 async function requireMayJoin(store: Store, self: string | undefined, code: string): Promise<number> {
-  const { site } = decodeInvite(code)
+  const { site, role } = decodeInvite(code)
   if (site === store.site) {
     if (self !== undefined) throw new NotAllowedError(`this directory belongs to site ${site} already`)
     return 0
   }
   requireAlone(store, self)
-  return (await store.totals()).records
+  const { records } = await store.totals()
+  if (role === 'reader' && records > 0)
+    throw new NotAllowedError(
+      `this directory holds ${records} records, and the invite is for a reader, whose records the site does not take: ask for an invite with the role writer, or join with another --dir`,
+    )
+  return records
 }
 
 function resultOf(joined: Joined, taken: number): JoinResult {

@@ -34,6 +34,7 @@ import {
   type Directory,
 } from './directory.ts'
 import { checkMultiaddrs } from './multiaddrs.ts'
+import { noteLogDamage } from './log-damage.ts'
 import type { Operations } from './operations.ts'
 import { defaultPort, freePort, listenAddresses } from './ports.ts'
 import { sideKeys } from './side-keys.ts'
@@ -228,6 +229,8 @@ class ComposedNode implements Node {
     const store = dir === undefined ? await open() : await namingHolder(dir, open)
     cleanup.add(() => store.close())
     store.onFailure(this.#fail)
+    if (dir !== undefined && engine === undefined)
+      await noteLogDamage(dir, store, environment.clock.nowUs(), environment.log)
     if (identity !== undefined) {
       if (identity.site !== store.site)
         throw new WrongSiteError(

@@ -158,6 +158,8 @@ export interface Operations {
 export interface NodeClient extends AsyncDisposable {
   /** Whether a running node answers. */
   readonly remote: boolean
+  /** Resolves when the running node has gone away; absent for a store opened by this process. */
+  readonly gone?: Promise<Error>
   call<Name extends CallName>(
     name: Name,
     input: Calls[Name]['input'],

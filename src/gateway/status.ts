@@ -9,6 +9,7 @@ import { warningsOf } from './warnings.ts'
 export async function nodeStatus(node: Node, deep: boolean): Promise<NodeStatus> {
   const { store } = node
   const { records, documents } = await store.totals()
+  const evidence = await peersOf(node)
   return {
     ...(store.node === undefined ? {} : { node: store.node }),
     site: store.site,
@@ -17,8 +18,8 @@ export async function nodeStatus(node: Node, deep: boolean): Promise<NodeStatus>
     documents,
     digest: await store.digest(),
     ...(deep ? { content: await store.content() } : {}),
-    ...(await peersOf(node)),
-    warnings: await warningsOf(node),
+    ...evidence,
+    warnings: await warningsOf(node, evidence.peers),
   }
 }
 

@@ -1,7 +1,9 @@
-import { limits, sensorMatcher, type NodeId } from '../model/index.ts'
+import { formatTime, limits, sensorMatcher, type NodeId } from '../model/index.ts'
 import type { Store } from '../store/index.ts'
 import { freeBytes, sameFileSystem, type Directory } from './directory.ts'
+import { logDamage } from './log-damage.ts'
 import type { Node } from './node.ts'
+import type { PeerInfo } from './operations.ts'
 import { sideKeys } from './side-keys.ts'
 
 /** Sensors and documents that a warning names; the others are counted. */
@@ -10,13 +12,24 @@ const named = 3
 const mebibyte = 1_048_576
 
 /** What a person should look at, each with the way out. */
-export async function warningsOf({ store, dir }: Node): Promise<string[]> {
+export async function warningsOf({ store, dir }: Node, peers: readonly PeerInfo[]): Promise<string[]> {
   return [
     ...(await loneAdmin(store)),
     ...(dir === undefined ? [] : await vaultsBeside(store, dir)),
     ...(await sharedNames(store)),
     ...(dir === undefined ? [] : await diskNearlyFull(dir)),
     ...(await damage(store)),
+    ...(await droppedLog(store, peers)),
+  ]
+}
+
+/** Until a peer has been compared with since: then all that any node had of it is back. */
+async function droppedLog(store: Store, peers: readonly PeerInfo[]): Promise<string[]> {
+  const damage = await logDamage(store)
+  if (damage === undefined || peers.some(({ lastSynced }) => lastSynced !== undefined && lastSynced > damage.at))
+    return []
+  return [
+    `on ${formatTime(damage.at)} ${damage.bytes} bytes of the database's log were damaged and dropped: records that were acknowledged may be missing here. Let the node meet its peers, who send again what they have, or restore a backup beside it and compare; and check the disk`,
   ]
 }
 

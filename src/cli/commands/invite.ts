@@ -13,7 +13,7 @@ interface InviteOptions {
 export function addInvite(root: Command, runner: Runner): void {
   const command = root
     .command('invite')
-    .description('make a code that lets one other gateway in (admins; the node must be running)')
+    .description('make a code that lets one other gateway in (admins; the other gateway can join while this node runs)')
     .addOption(new Option('--role <role>', 'what it may do').choices(['writer', 'admin', 'reader']).default('writer'))
     .option('--expires <duration>', 'how long the code is good: 90m, 24h, 7d', '24h')
     .action(action(runner, invite))

@@ -47,11 +47,16 @@ class RemoteClient implements NodeClient {
   readonly #socket: Socket
   readonly #pending = new Map<number, Pending>()
   readonly #reader: Promise<void>
+  readonly gone: Promise<Error>
+  readonly #leave: (error: Error) => void
   #nextId = 1
   #closed: Error | undefined
 
   constructor(socket: Socket) {
     this.#socket = socket
+    const { promise, resolve } = Promise.withResolvers<Error>()
+    this.gone = promise
+    this.#leave = resolve
     this.#reader = this.#read()
   }
 
@@ -66,6 +71,7 @@ class RemoteClient implements NodeClient {
       cause: reason,
     })
     for (const pending of this.#pending.values()) pending.fail(this.#closed)
+    this.#leave(this.#closed)
   }
 
   #send(message: ClientMessage): void {
