@@ -70,6 +70,18 @@ describe('hedgerow invite and join', function () {
     }
   })
 
+  it('refuses to give up a site whose records a reader could not bring along', async () => {
+    await using site = await founded()
+    await using own = await founded()
+    await using _running = await runNode([...site.at])
+    await cliOk(['append', ...own.at, '--sensor', 'mine', '--time', at8, 'v=1'])
+    const code = (await cliOk(['invite', ...site.at, '--role', 'reader', '--quiet'])).trim()
+    const { code: exit, stderr } = await cli(['join', ...own.at, code])
+    assert.equal(exit, 1)
+    assert.match(stderr, /1 record.*reader.*role writer/)
+    assert.equal((await cliJson(['query', ...own.at])).length, 1)
+  })
+
   it('refuses a directory whose site has other members, with the way out', async () => {
     await using site = await founded()
     await using _node = await runNode([...site.at])

@@ -279,6 +279,19 @@ describe('hedgerow', function () {
 describe('hedgerow import', function () {
   this.timeout(childMs)
 
+  it('names refused rows again the second time, and adds nothing twice', async () => {
+    await using site = await founded()
+    const file = join(site.path, 'air.csv')
+    await writeFile(file, `time,v\n${at8},1\nyesterday,2\n`)
+    const command = ['import', ...site.at, file, '--sensor', 'air']
+    for (const added of [1, 0]) {
+      const { code, stdout, stderr } = await cli([...command, '--json'])
+      assert.equal(code, 3)
+      assert.match(stderr, /yesterday/)
+      assert.equal((JSON.parse(stdout) as { appended: number }).appended, added)
+    }
+  })
+
   it('takes a file in once, says so the second time, and takes it in again only when told', async () => {
     await using site = await founded()
     const file = join(site.path, 'air.csv')

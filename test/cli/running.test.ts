@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { childMs, cli, cliJson, cliOk, entry, runChild, runNode, until } from '../support/cli.ts'
@@ -41,6 +42,24 @@ describe('hedgerow run', function () {
     await using again = await runNode([...site.at])
     assert.equal(again.node, node.node)
     assert.equal((await cliJson(['query', ...site.at])).length, 1)
+  })
+
+  it('is missed at once by an append whose source is silent', async () => {
+    await using site = await founded()
+    await using node = await runChild([...site.at])
+    const append = spawn(process.execPath, [entry, 'append', '--stdin', '--json', ...site.at], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    })
+    append.stdin.write('{"sensor":"a","fields":{"v":1}}\n')
+    await once(append.stdout, 'data')
+    let said = ''
+    append.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    const ended = once(append, 'close')
+    await node.stop('SIGKILL')
+    // Standard input stays open.
+    const [code] = (await ended) as [number]
+    assert.equal(code, 1)
+    assert.match(said, /was it stopped/)
   })
 
   it('dies with the process that runs it on another Node, even when that one is killed', async () => {
