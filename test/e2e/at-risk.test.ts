@@ -63,6 +63,8 @@ describe('atRisk', () => {
       const appender = new Appender(client, sensor)
       appender.start()
       await sleep(200 + Math.random() * 1_300)
+      // Waiting for their lane's interval, the first ones may all be unacknowledged by now.
+      await within('a first acknowledgement', appender.first)
       if (circumstance === 'frozen') {
         freeze(others)
         await sleep(Math.random() * 500)
@@ -121,6 +123,7 @@ class Appender {
   readonly #sensor: SensorId
   /** Times of the records that were acknowledged. */
   readonly acknowledged = new Set<string>()
+  readonly #first = Promise.withResolvers<void>()
   readonly #underWay = new Set<Promise<void>>()
   #next = 0
   #stop = false
@@ -161,6 +164,12 @@ class Appender {
       return
     }
     for (const ms of all) this.acknowledged.add(new Date(ms).toISOString().replace('.000Z', 'Z'))
+    this.#first.resolve()
+  }
+
+  /** Resolves with the first acknowledgement. */
+  get first(): Promise<void> {
+    return this.#first.promise
   }
 
   /** Appends nothing more, and waits for what is under way. */
