@@ -2,5 +2,5 @@
 export * from './members.ts'
 export { RecordConflictError } from './records/index.ts'
 export { decodeStatement } from './rows.ts'
-export { createStore, moveStore, openStore } from './store.ts'
+export { createStore, moveStore, openStore } from './open.ts'
 export type * from './types.ts'
