@@ -30,6 +30,7 @@ export class DocumentWriter implements Documents {
 
   constructor(ledger: Ledger) {
     this.#ledger = ledger
+    ledger.isWriting = (id) => this.writing.has(id)
     this.marks = new AppendedMarks(ledger.options.database, () => this.snapshot(), ledger.options.signer?.node)
     // A journal that is being written is whole in memory: no peer has to refill it.
     ledger.onChange(({ state: { id } }) => {

@@ -45,6 +45,8 @@ export class Ledger {
   /** Documents that are not settled: hundreds, whatever the number of all. */
   readonly open: Set<DocumentId> = new Set()
   readonly quarantined: Set<DocumentId> = new Set()
+  /** Whether a journal is being written now; set by the writer. */
+  isWriting: (id: DocumentId) => boolean = () => false
   readonly totals: RunningTotals = new RunningTotals()
   readonly #locks = new KeyedMutex()
   readonly #listeners = new Set<(change: StoreChange) => void>()

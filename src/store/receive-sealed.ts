@@ -16,7 +16,7 @@ import type { Database, Operation } from './database.ts'
 import { openJournal, partHash } from './journal-contents.ts'
 import { keys, under } from './keys.ts'
 import type { Ledger } from './ledger.ts'
-import { refusing } from './receive.ts'
+import { isClosedToOthers, refusing } from './receive.ts'
 import { decodeStatement, stateOf, type DocumentRow } from './rows.ts'
 import { partsOf, sealedRow } from './sealing.ts'
 import { sealMessage, tipMessage, verifyBy } from './signing.ts'
@@ -38,7 +38,7 @@ export async function receiveSealed(
     (row.tips[0]?.seq ?? 0) > statement.tip.seq || (row.seal !== undefined && row.tips[0]?.hash === statement.tip.hash)
   const present = await ledger.lock(id, () => ledger.rowForWrite(id))
   if (covered(present)) return { stored: 0, missing: false, state: stateOf(id, present) }
-  if (isOfThisRun(ledger, id))
+  if (isClosedToOthers(ledger, id, present))
     throw new RefusedError(`journal ${id} is written by this very run: another node uses this identity`)
   const own = await ledger.lockHealing(id, async () => ownParts(ledger, await ledger.rowForWrite(id), statement))
   const parts = own ?? (await fetchParts(ledger, statement, part))
@@ -53,11 +53,6 @@ export async function receiveSealed(
     await ledger.commit(id, before, after, operations, { from })
     return { stored: statement.tip.seq - held, missing: false, state: stateOf(id, after) }
   })
-}
-
-function isOfThisRun(ledger: Ledger, id: DocumentId): boolean {
-  const parsed = parseDocumentId(id)
-  return parsed.kind === 'journal' && parsed.run === ledger.options.run
 }
 
 /** Checks author, role, signatures and bounds of a seal. */

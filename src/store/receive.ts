@@ -51,7 +51,7 @@ export async function receiveChanges(ledger: Ledger, set: ChangeSet, from: NodeI
       incoming.push({ chunk, header, author: authorOf(ledger, parsed, set.document, header) })
     }
     if (incoming.length === 0) return { stored: 0, missing: false, state: stateOf(set.document, row) }
-    if (parsed.kind === 'journal' && parsed.run === ledger.options.run)
+    if (isClosedToOthers(ledger, set.document, row))
       throw new RefusedError(`journal ${set.document} is written by this very run: another node uses this identity`)
     if (!(await connects(ledger, set.document, row, incoming)))
       return { stored: 0, missing: true, state: stateOf(set.document, row) }
@@ -171,6 +171,16 @@ async function ground(
   } finally {
     handle.free()
   }
+}
+
+/**
+ * Whether a journal is this very run's own: nobody else writes it. Once it was rotated and its bytes here are damaged, what
+ * peers hold of it is taken back.
+ */
+export function isClosedToOthers(ledger: Ledger, id: DocumentId, row: DocumentRow): boolean {
+  const parsed = parseDocumentId(id)
+  if (parsed.kind !== 'journal' || parsed.run !== ledger.options.run) return false
+  return row.quarantined === undefined || ledger.isWriting(id)
 }
 
 function checkSizes(set: ChangeSet): void {

@@ -240,6 +240,20 @@ describe('a damaged store', () => {
     }
   })
 
+  it('takes a journal that this run has rotated back from a peer when it is damaged', async () => {
+    const [a, b] = (await openTestSite(2)) as [TestNode, TestNode]
+    for (let i = 0; i < 5; i++) await a.store.append([reading('s', t0 + i, { t: i })], { flush: true })
+    await a.store.sealOpen()
+    await copyAll(a, b)
+    const digest = await a.store.digest()
+    for (const key of await memoryKeys(a.options.engine, 'p')) await flipBit(a.options.engine, key, 50)
+    assert.equal((await a.store.scrub()).damaged.length, 1)
+    await copyAll(b, a)
+    assert.equal(await a.store.digest(), digest)
+    assert.equal((await Array.fromAsync(a.store.query())).length, 5)
+    for (const { store } of [a, b]) await store.close()
+  })
+
   it('refuses an edit of a damaged document instead of waiting for itself, and takes it after the refill', async () => {
     const [a] = source as [TestNode]
     const { node } = await openDamaged('meta-that-is-not-there', 0)
