@@ -11,8 +11,8 @@ const maxRows = 16_000
 /** Columns of a change; the format has some fifteen. */
 const maxColumns = 64
 
-const deflated = 0x08
-const columnType = {
+export const deflated = 0x08
+export const columnType = {
   groupCount: 0,
   actor: 1,
   uint: 2,
@@ -42,7 +42,8 @@ export function checkColumns(bytes: Uint8Array, cursor: Cursor): void {
   }
 }
 
-function checkRows(column: Uint8Array, type: number): void {
+/** Throws `RefusedError` where one column, not compressed, claims too many rows or is broken. */
+export function checkRows(column: Uint8Array, type: number): void {
   const cursor = { at: 0 }
   let rows = 0
   while (cursor.at < column.length) {

@@ -8,6 +8,7 @@ import type { JournalBatch } from './documents.ts'
 import { JournalIndex } from './journal-index.ts'
 import { keys } from './keys.ts'
 import { Lru } from './lru.ts'
+import { checkSealedChunk } from './sealed-chunk.ts'
 import { decodeSeal, decodeStatement, sealHash, type DocumentRow } from './rows.ts'
 import type { SealStatement, SensorMonth, SignedSeal } from './types.ts'
 
@@ -160,7 +161,9 @@ async function readSealed(reader: Reader, id: DocumentId, row: DocumentRow): Pro
   const { statement } = await readSeal(reader, id, row)
   const parts: Uint8Array[] = []
   for (let i = 0; i < statement.parts.length; i++) parts.push(await readPart(reader, id, statement, i))
-  return Buffer.concat(parts)
+  const chunk = Buffer.concat(parts)
+  checkSealedChunk(chunk)
+  return chunk
 }
 
 export function partHash(part: Uint8Array): string {

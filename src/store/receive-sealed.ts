@@ -18,6 +18,7 @@ import { keys, under } from './keys.ts'
 import type { Ledger } from './ledger.ts'
 import { isClosedToOthers, refusing } from './receive.ts'
 import { decodeStatement, stateOf, type DocumentRow } from './rows.ts'
+import { checkSealedChunk } from './sealed-chunk.ts'
 import { partsOf, sealedRow } from './sealing.ts'
 import { sealMessage, tipMessage, verifyBy } from './signing.ts'
 import type { ReceiveResult, SealStatement, SignedSeal } from './types.ts'
@@ -63,6 +64,7 @@ function verifySeal(ledger: Ledger, seal: SignedSeal): SealStatement {
   const parsed = refusing(() => parseDocumentId(statement.document))
   if (parsed.kind !== 'journal') throw new RefusedError(`document ${statement.document} is no journal: it has no seal`)
   const { tip } = statement
+  if (tip.seq > limits.journalChanges) throw new RefusedError(`a seal over ${tip.seq} changes`)
   if (members.nodeOfActor(tip.actor) !== parsed.node || !members.mayWrite(parsed.node))
     throw new RefusedError(`${parsed.node} is no writer of this site`)
   const kept = members.revocation(parsed.node)
@@ -163,7 +165,11 @@ function checkContinues(
   if (held.actor === tip.actor && held.seq < tip.seq) {
     const handle = newHandle()
     try {
-      refusing(() => load(handle, [Buffer.concat(parts)], [tip.hash]))
+      const chunk = Buffer.concat(parts)
+      refusing(() => {
+        checkSealedChunk(chunk)
+        load(handle, [chunk], [tip.hash])
+      })
       if (handle.getChangeByHash(held.hash) !== null) return
     } finally {
       handle.free()
