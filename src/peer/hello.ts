@@ -5,7 +5,7 @@
 import { NetworkError, NotAllowedError, RefusedError, type NodeId } from '../model/index.ts'
 import { inspectEntry, type Member, type MembersSet } from '../store/index.ts'
 import { peerLimits, protocols } from './constants.ts'
-import { deadline, reasonOf, type PeerContext } from './context.ts'
+import { deadline, type PeerContext } from './context.ts'
 import { closeOnAbort, Mailbox } from './mailbox.ts'
 import { decodeHello, encodeHello, type Hello, type HelloMessage, type Refusal } from './messages.ts'
 
@@ -137,9 +137,4 @@ async function nextOf(messages: AsyncIterator<Uint8Array>): Promise<HelloMessage
   const { value, done } = await messages.next()
   if (done === true) throw new RefusedError('the hello ended early')
   return decodeHello(value)
-}
-
-/** The reason that goes into a log line. */
-export function refusalReason(error: unknown): string {
-  return error instanceof NotAdmittedError ? error.reason : reasonOf(error)
 }

@@ -9,7 +9,6 @@ import {
   VersionError,
   type SiteId,
 } from '../model/index.ts'
-import { decodeBatch, summarizeBatch } from './batch-codec/index.ts'
 import { Database, type Operation } from './database.ts'
 import { DocumentWriter } from './document-writer.ts'
 import { DiskWatch } from './disk-watch.ts'
@@ -139,7 +138,6 @@ async function assemble(database: Database, options: StoreOptions, site: SiteId)
   const writer = new DocumentWriter(ledger)
   const records = createRecords({
     documents: writer,
-    codec: { decode: decodeBatch, spans: (batch) => summarizeBatch(batch).sensors },
     node: signer?.node,
     log,
   })

@@ -282,7 +282,7 @@ export interface Store extends AsyncDisposable {
   /** Called after each durable change, in order. */
   onChange(listener: (change: StoreChange) => void): () => void
 
-  /** SHA-256 (hex) over ids, heads, marks and policy of all documents: equal exactly when the documents are. */
+  /** SHA-256 (hex) over ids and heads of all documents (the policy's among them) and its marks: equal exactly when the documents are. */
   digest(): Promise<string>
   /** Sum modulo 2^256 (hex) of the SHA-256 of one canonical line per visible (sensor, time, field). */
   content(): Promise<string>

@@ -2,14 +2,15 @@ import assert from 'node:assert/strict'
 import {
   DiskFullError,
   limits,
+  parseGroupName,
   parseFieldName,
   parseSensorId,
   parseSensorPattern,
   usPerDay,
 } from '../../src/model/index.ts'
-import { openStore } from '../../src/store/index.ts'
+import { foundSite, issueAdoption, moveStore, openStore } from '../../src/store/index.ts'
 import { ManualClock } from '../support/manual-clock.ts'
-import { copyAll, openTestSite, reading, type TestNode } from '../support/store.ts'
+import { copyAll, openTestSite, reading, testSigner, type TestNode } from '../support/store.ts'
 
 const t0 = 1_700_000_000_000_000
 
@@ -121,6 +122,26 @@ describe('store', () => {
     await copyAll(a, b)
     assert.equal(await a.store.digest(), await b.store.digest())
     await close([a, b])
+  })
+
+  it('keeps its records when it is moved to another site, and its policy only when told', async () => {
+    for (const keepPolicy of [true, false]) {
+      const [node] = (await openTestSite(1)) as [TestNode]
+      await node.store.append([reading('s', t0, { a: 1 })], { flush: true })
+      await node.store.setPolicy({ pattern: parseSensorPattern('s'), group: parseGroupName('cold') })
+      const adoptedSite = node.store.site
+      const adoptedEntries = node.store.members.keys().flatMap((key) => node.store.members.get(key) ?? [])
+      await node.store.close()
+      const signer = testSigner(7)
+      const { site, entry } = foundSite(signer, 'new')
+      const moved = await moveStore({ ...node.options, signer }, { site, members: [entry], keepPolicy })
+      await moved.members.add(issueAdoption(signer, moved.members, { adoptedSite, adoptedEntries }))
+      assert.equal(moved.site, site)
+      assert.equal((await moved.policy()).entries.length, keepPolicy ? 1 : 0)
+      assert.equal((await collect(moved.query())).length, 1)
+      assert.deepEqual((await moved.scrub()).damaged, [])
+      await moved.close()
+    }
   })
 
   it('tells the types that the catalog sets for a sensor', async () => {
